@@ -1,0 +1,8 @@
+//! Configuration documents: one value type and the two notations it is read from.
+//! Everything here is pure: bytes in, a value or a place in the bytes out, and no system call.
+
+pub mod json;
+pub mod value;
+pub mod yaml;
+
+pub use value::{Malformed, Value};

@@ -118,28 +118,34 @@ pub fn snapshot() -> io::Result<Vec<Process>> {
 
 /// The processes of `all` below any of `roots`, without the roots and without zombies.
 pub fn below(roots: &[Pid], all: &[Process]) -> Vec<Process> {
-    let mut sorted: Vec<&Process> = all.iter().collect();
-    sorted.sort_unstable_by_key(|process| process.parent);
+    let mut family: HashSet<Pid> = roots.iter().copied().collect();
     let mut found = Vec::new();
-    let mut parents = roots.to_vec();
-    let mut seen: HashSet<Pid> = roots.iter().copied().collect();
-    while let Some(parent) = parents.pop() {
-        let first = sorted.partition_point(|process| process.parent < parent);
-        for process in sorted[first..].iter().take_while(|process| process.parent == parent) {
-            if seen.insert(process.pid) {
-                parents.push(process.pid);
-                found.push(**process);
+    loop {
+        let before = family.len();
+        for process in all {
+            if family.contains(&process.parent) && family.insert(process.pid) && !process.is_zombie() {
+                found.push(*process);
             }
         }
+        // Mostly parents come before their children, and the second pass finds nothing new.
+        if family.len() == before {
+            return found;
+        }
     }
-    found.retain(|process| !process.is_zombie());
-    found
 }
 
 /// The end of all processes below this one: SIGTERM for each, once, and SIGKILL for what is left.
 #[derive(Default)]
 pub struct Sweep {
     asked: HashSet<(Pid, u64)>,
+    killed: HashSet<(Pid, u64)>,
+}
+
+/// What was left when everything was sent SIGKILL.
+pub struct Left {
+    pub all: Vec<Process>,
+    /// Those that had not been sent it before.
+    pub new: Vec<Process>,
 }
 
 impl Sweep {
@@ -158,15 +164,16 @@ impl Sweep {
         Ok(())
     }
 
-    /// Sends SIGKILL to every process below us, and returns them.
+    /// Sends SIGKILL to every process below us.
     ///
     /// # Errors
     /// Where /proc is not mounted.
-    pub fn kill(&mut self) -> io::Result<Vec<Process>> {
-        let all = snapshot()?;
-        let left = below(&[own_pid()], &all);
-        kill_each(&left, &all);
-        Ok(left)
+    pub fn kill(&mut self) -> io::Result<Left> {
+        let visible = snapshot()?;
+        let all = below(&[own_pid()], &visible);
+        kill_each(&all, &visible);
+        let new = all.iter().filter(|process| self.killed.insert((process.pid, process.started))).copied().collect();
+        Ok(Left { all, new })
     }
 }
 

@@ -156,14 +156,9 @@ impl Supervisor {
 
     pub(super) fn step_stop(&mut self, now: Instant) {
         let Some(stopping) = &mut self.stopping else { return };
-        let is_first_kill = now >= stopping.stop.kill_at();
         match stopping.stop.step(now) {
-            None | Some(Step::Asked) => {}
-            Some(Step::Killed(left)) => {
-                if is_first_kill {
-                    self.say_killed(&left);
-                }
-            }
+            None => {}
+            Some(Step::Killed(new)) => self.say_killed(&new),
             Some(Step::Stuck(left)) => {
                 stopping.has_given_up = true;
                 for process in left {

@@ -13,36 +13,35 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A stop in progress. Over as soon as no child is left.
 pub struct Stop {
-    began: Instant,
     kill_at: Instant,
+    is_killing: bool,
     sweep: Sweep,
     next_search: Instant,
     pause: Duration,
+    /// Without /proc: whether the caller was told to kill.
+    blind: Option<bool>,
 }
 
-/// What one step of a stop found.
+/// What the caller should know, or do, after a step.
 pub enum Step {
-    /// SIGTERM is out; waiting.
-    Asked,
-    /// SIGKILL was sent to these.
+    /// SIGKILL was sent, to these for the first time.
     Killed(Vec<Process>),
     /// These are still there long after SIGKILL.
     Stuck(Vec<Process>),
-    /// Without /proc no process can be found: the caller signals those it knows.
+    /// Without /proc no process can be found: the caller signals those it knows. Said once for each signal.
     Blind { is_killing: bool },
 }
 
 impl Stop {
     /// A stop that begins now. The first [`Stop::step`] is due at once.
     pub fn begin(now: Instant, kill_at: Instant) -> Stop {
-        Stop { began: now, kill_at, sweep: Sweep::default(), next_search: now, pause: FIRST_PAUSE }
+        Stop { kill_at, is_killing: false, sweep: Sweep::default(), next_search: now, pause: FIRST_PAUSE, blind: None }
     }
 
     /// SIGKILL is due now.
     pub fn skip_grace_period(&mut self, now: Instant) {
         self.kill_at = self.kill_at.min(now);
         self.next_search = now;
-        self.pause = FIRST_PAUSE;
     }
 
     /// When the next step is due.
@@ -55,26 +54,35 @@ impl Stop {
         self.kill_at
     }
 
-    /// Does what is due.
+    /// Does what is due: SIGTERM to what is new below us or, when it is time, SIGKILL to all.
     pub fn step(&mut self, now: Instant) -> Option<Step> {
         if now < self.next_search {
             return None;
         }
         let is_killing = now >= self.kill_at;
+        if is_killing && !self.is_killing {
+            self.is_killing = true;
+            self.pause = FIRST_PAUSE;
+        }
         self.next_search = now + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         if !is_killing {
             self.next_search = self.next_search.min(self.kill_at);
         }
-        Some(self.search(now, is_killing).unwrap_or(Step::Blind { is_killing }))
+        self.search(now, is_killing).unwrap_or_else(|_| {
+            let is_news = self.blind != Some(is_killing);
+            self.blind = Some(is_killing);
+            is_news.then_some(Step::Blind { is_killing })
+        })
     }
 
-    fn search(&mut self, now: Instant, is_killing: bool) -> io::Result<Step> {
+    fn search(&mut self, now: Instant, is_killing: bool) -> io::Result<Option<Step>> {
         if !is_killing {
-            return self.sweep.terminate().map(|()| Step::Asked);
+            return self.sweep.terminate().map(|()| None);
         }
-        let left = self.sweep.kill()?;
-        let is_stuck = now >= self.kill_at.max(self.began) + PATIENCE;
-        Ok(if is_stuck { Step::Stuck(left) } else { Step::Killed(left) })
+        if now >= self.kill_at + PATIENCE {
+            return Ok(Some(Step::Stuck(self.sweep.kill().map(|left| left.all).unwrap_or_default())));
+        }
+        Ok(Some(Step::Killed(self.sweep.kill()?.new)))
     }
 }

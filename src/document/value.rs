@@ -71,12 +71,13 @@ impl Place {
     /// Moves on to `offset`, which must not lie behind.
     pub(super) fn move_to(&mut self, text: &[u8], offset: usize) {
         while self.offset < offset.min(text.len()) {
+            // A byte order mark is no character of the first line.
             let byte = text[self.offset];
             self.offset += 1;
             if byte == b'\n' || (byte == b'\r' && text.get(self.offset) != Some(&b'\n')) {
                 self.line += 1;
                 self.column = 1;
-            } else if byte & 0xC0 != 0x80 {
+            } else if byte & 0xC0 != 0x80 && !(self.offset == 1 && byte == 0xEF) {
                 self.column += 1;
             }
         }

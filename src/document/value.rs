@@ -94,7 +94,7 @@ pub(super) type Repetition = (usize, usize);
 /// All repetitions, in order.
 pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
     let mut found = Vec::new();
-    if members.len() <= 8 {
+    if members.len() <= 16 {
         for (index, (name, _)) in members.iter().enumerate() {
             if let Some(first) = members[..index].iter().position(|(earlier, _)| earlier == name) {
                 found.push((index, first));

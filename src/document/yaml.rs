@@ -28,12 +28,24 @@ pub struct Document {
     pub warnings: Vec<Malformed>,
 }
 
+/// What all the parts return. The error is boxed because results are passed around for every token.
+type Result<T> = std::result::Result<T, Box<Malformed>>;
+
+#[cold]
+fn malformed(text: &str, offset: usize, message: &str) -> Box<Malformed> {
+    Box::new(Malformed::at(text.as_bytes(), offset, message))
+}
+
 /// Reads one YAML document.
 ///
 /// # Errors
 /// The place where the file is not YAML, or holds what JSON cannot carry.
-pub fn parse(text: &[u8]) -> Result<Document, Malformed> {
+pub fn parse(text: &[u8]) -> std::result::Result<Document, Malformed> {
     let text = readable(text)?;
+    read(text).map_err(|error| *error)
+}
+
+fn read(text: &str) -> Result<Document> {
     let composed = composer::compose(text)?;
     let Some(root) = composed.root else {
         return Ok(Document { value: Value::Null, warnings: Vec::new() });
@@ -53,7 +65,7 @@ pub fn parse(text: &[u8]) -> Result<Document, Malformed> {
 }
 
 /// The text, if it is UTF-8 and made of characters that YAML allows.
-fn readable(text: &[u8]) -> Result<&str, Malformed> {
+fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
     if text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF") {
         return Err(Malformed::at(text, 0, "UTF-16: expected UTF-8"));
     }

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::super::Malformed;
-use super::MAX_DEPTH;
 use super::node::{Content, Node, Pair, Tag};
 use super::scanner::Scanner;
 use super::token::{Kind, Token};
+use super::{MAX_DEPTH, Result, malformed};
 
 /// The nodes of a document, and the index of its root; no root where the document is empty.
 pub(super) struct Composed<'a> {
@@ -16,7 +15,7 @@ pub(super) struct Composed<'a> {
 }
 
 /// Composes the single document of `text`.
-pub(super) fn compose(text: &str) -> Result<Composed<'_>, Malformed> {
+pub(super) fn compose(text: &str) -> Result<Composed<'_>> {
     let mut composer = Composer {
         text,
         scanner: Scanner::new(text),
@@ -47,7 +46,7 @@ enum Context {
 }
 
 impl<'a> Composer<'a> {
-    fn stream(&mut self) -> Result<Option<usize>, Malformed> {
+    fn stream(&mut self) -> Result<Option<usize>> {
         let is_explicit = match self.scanner.peek()? {
             Kind::StreamEnd => return Ok(None),
             kind => is_directive(kind) || *kind == Kind::DocumentStart,
@@ -69,7 +68,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Takes the directives, and the `---` that must follow.
-    fn directives(&mut self) -> Result<(), Malformed> {
+    fn directives(&mut self) -> Result<()> {
         let mut has_version = false;
         let mut declared = Vec::new();
         loop {
@@ -95,7 +94,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn node(&mut self, context: Context, depth: usize) -> Result<usize, Malformed> {
+    fn node(&mut self, context: Context, depth: usize) -> Result<usize> {
         if let Kind::Alias(name) = *self.scanner.peek()? {
             return self.alias(name);
         }
@@ -118,7 +117,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn alias(&mut self, name: &str) -> Result<usize, Malformed> {
+    fn alias(&mut self, name: &str) -> Result<usize> {
         let offset = self.scanner.next()?.offset;
         let Some(&index) = self.anchors.get(name) else {
             return self.refuse(offset, &["no anchor `&", name, "` comes before this alias"].concat());
@@ -132,7 +131,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Takes the anchor and the tag that may stand before a node, in either order.
-    fn head(&mut self) -> Result<Head<'a>, Malformed> {
+    fn head(&mut self) -> Result<Head<'a>> {
         let mut head = Head { offset: self.scanner.offset()?, anchor: None, tag: None };
         loop {
             match self.scanner.peek()? {
@@ -178,7 +177,7 @@ impl<'a> Composer<'a> {
     }
 
     /// The null that stands where nothing is written.
-    fn empty(&mut self) -> Result<usize, Malformed> {
+    fn empty(&mut self) -> Result<usize> {
         let head = Head { offset: self.scanner.offset()?, anchor: None, tag: None };
         Ok(self.add(&head, Tag::Null, Content::Scalar("".into())))
     }
@@ -188,8 +187,8 @@ impl<'a> Composer<'a> {
         head: &Head<'a>,
         tag: Tag,
         depth: usize,
-        read: fn(&mut Self, usize) -> Result<Content<'a>, Malformed>,
-    ) -> Result<usize, Malformed> {
+        read: fn(&mut Self, usize) -> Result<Content<'a>>,
+    ) -> Result<usize> {
         if depth == MAX_DEPTH {
             return self.refuse(head.offset, "nested too deeply: at most 490 levels");
         }
@@ -199,7 +198,7 @@ impl<'a> Composer<'a> {
         Ok(index)
     }
 
-    fn block_sequence(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn block_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
         self.scanner.next()?;
         let mut items = Vec::new();
         while self.take(&Kind::BlockEntry)? {
@@ -215,7 +214,7 @@ impl<'a> Composer<'a> {
     }
 
     /// A list that is not indented more than the key before it: ends where no `-` follows.
-    fn indentless_sequence(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn indentless_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
         let mut items = Vec::new();
         while self.take(&Kind::BlockEntry)? {
             items.push(match self.scanner.peek()? {
@@ -226,7 +225,7 @@ impl<'a> Composer<'a> {
         Ok(Content::Sequence(items))
     }
 
-    fn block_mapping(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn block_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
         self.scanner.next()?;
         let mut pairs = Vec::new();
         while self.take(&Kind::Key)? {
@@ -240,14 +239,14 @@ impl<'a> Composer<'a> {
         Ok(Content::Mapping(pairs))
     }
 
-    fn block_mapping_part(&mut self, depth: usize) -> Result<usize, Malformed> {
+    fn block_mapping_part(&mut self, depth: usize) -> Result<usize> {
         match self.scanner.peek()? {
             Kind::Key | Kind::Value | Kind::BlockEnd => self.empty(),
             _ => self.node(Context::BlockOrIndentless, depth),
         }
     }
 
-    fn flow_sequence(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn flow_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
         self.scanner.next()?;
         let mut items = Vec::new();
         while !self.take(&Kind::FlowSequenceEnd)? {
@@ -266,13 +265,13 @@ impl<'a> Composer<'a> {
         Ok(Content::Sequence(items))
     }
 
-    fn single_pair(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn single_pair(&mut self, depth: usize) -> Result<Content<'a>> {
         let key = self.flow_part(depth)?;
         let value = self.flow_value(depth)?;
         Ok(Content::Mapping(vec![(key, value)]))
     }
 
-    fn flow_mapping(&mut self, depth: usize) -> Result<Content<'a>, Malformed> {
+    fn flow_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
         self.scanner.next()?;
         let mut pairs: Vec<Pair> = Vec::new();
         while !self.take(&Kind::FlowMappingEnd)? {
@@ -290,12 +289,12 @@ impl<'a> Composer<'a> {
         Ok(Content::Mapping(pairs))
     }
 
-    fn flow_value(&mut self, depth: usize) -> Result<usize, Malformed> {
+    fn flow_value(&mut self, depth: usize) -> Result<usize> {
         if self.take(&Kind::Value)? { self.flow_part(depth) } else { self.empty() }
     }
 
     /// A key or a value inside brackets or braces, where nothing may stand for null.
-    fn flow_part(&mut self, depth: usize) -> Result<usize, Malformed> {
+    fn flow_part(&mut self, depth: usize) -> Result<usize> {
         match self.scanner.peek()? {
             Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd | Kind::FlowMappingEnd => self.empty(),
             _ => self.node(Context::Flow, depth),
@@ -303,7 +302,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Takes the next token if it is `kind`.
-    fn take(&mut self, kind: &Kind<'a>) -> Result<bool, Malformed> {
+    fn take(&mut self, kind: &Kind<'a>) -> Result<bool> {
         let there = self.scanner.peek()? == kind;
         if there {
             self.scanner.next()?;
@@ -312,19 +311,19 @@ impl<'a> Composer<'a> {
     }
 
     #[cold]
-    fn refuse<T>(&self, offset: usize, message: &str) -> Result<T, Malformed> {
-        Err(Malformed::at(self.text.as_bytes(), offset, message))
+    fn refuse<T>(&self, offset: usize, message: &str) -> Result<T> {
+        Err(malformed(self.text, offset, message))
     }
 
     #[cold]
-    fn refuse_next<T>(&mut self, message: &str) -> Result<T, Malformed> {
+    fn refuse_next<T>(&mut self, message: &str) -> Result<T> {
         let offset = self.scanner.offset()?;
         self.refuse(offset, message)
     }
 
     /// Refuses the next token, by name.
     #[cold]
-    fn refuse_found<T>(&mut self, expected: &str) -> Result<T, Malformed> {
+    fn refuse_found<T>(&mut self, expected: &str) -> Result<T> {
         let found = self.scanner.peek()?.name();
         self.refuse_next(&[expected, ", found ", found].concat())
     }

@@ -1,10 +1,10 @@
 //! From nodes to values: types, merge keys, and keys that are there twice.
 
+use super::super::Value;
 use super::super::value::{Members, Repetition, let_last_win, remove_repetitions, repetitions};
-use super::super::{Malformed, Value};
-use super::MAX_DEPTH;
 use super::node::{Content, Node, Pair, Tag};
 use super::number::{self, NumberKey};
+use super::{MAX_DEPTH, Result, malformed};
 
 /// Builds values from the nodes of `text`.
 pub(super) struct Constructor<'a> {
@@ -33,7 +33,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// The value of a node, inside `depth` collections.
-    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value, Malformed> {
+    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value> {
         let node = &self.nodes[index];
         self.spend(NODE_COST, node)?;
         if depth >= MAX_DEPTH && !matches!(node.content, Content::Scalar(_)) {
@@ -62,7 +62,7 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    fn scalar(&mut self, node: &Node<'_>, text: &str, tag: Tag) -> Result<Value, Malformed> {
+    fn scalar(&mut self, node: &Node<'_>, text: &str, tag: Tag) -> Result<Value> {
         let value = match tag {
             Tag::Str => {
                 self.spend(text.len(), node)?;
@@ -89,7 +89,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// An entry of an ordered map: in JSON, an array of the key and the value.
-    fn pair(&mut self, index: usize, depth: usize) -> Result<Value, Malformed> {
+    fn pair(&mut self, index: usize, depth: usize) -> Result<Value> {
         let node = &self.nodes[index];
         match &node.content {
             Content::Mapping(pairs) if pairs.len() == 1 => {
@@ -100,7 +100,7 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    fn mapping(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Value, Malformed> {
+    fn mapping(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Value> {
         if !pairs.iter().any(|&(key, _)| self.nodes[key].tag == Tag::Merge) {
             return self.object(pairs, 0, depth);
         }
@@ -111,7 +111,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// What the merge keys among `pairs` bring in, the least important first.
-    fn merged(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Vec<Pair>, Malformed> {
+    fn merged(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Vec<Pair>> {
         let mut merged = Vec::new();
         if depth > MAX_DEPTH {
             return self.refuse(&self.nodes[index], "nested too deeply by merge keys: at most 490 levels");
@@ -133,13 +133,7 @@ impl<'a> Constructor<'a> {
         Ok(merged)
     }
 
-    fn merge(
-        &mut self,
-        index: usize,
-        pairs: &'a [Pair],
-        merged: &mut Vec<Pair>,
-        depth: usize,
-    ) -> Result<(), Malformed> {
+    fn merge(&mut self, index: usize, pairs: &'a [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
         let inherited = self.merged(index, pairs, depth + 1)?;
         self.spend(NODE_COST * (1 + pairs.len() + inherited.len()), &self.nodes[index])?;
         merged.extend(inherited);
@@ -148,7 +142,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// The object with these members, of which those from `own_from` on were not merged in.
-    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value, Malformed> {
+    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value> {
         let mut members = Members::with_capacity(pairs.len());
         let mut identities = Vec::new();
         for (position, &(key, value)) in pairs.iter().enumerate() {
@@ -157,6 +151,9 @@ impl<'a> Constructor<'a> {
                 identities.push((position, identity));
             }
             members.push((key.name, self.value(value, depth + 1)?));
+        }
+        if identities.is_empty() && repetitions(&members).is_empty() {
+            return Ok(Value::Object(members));
         }
         let mut origins: Vec<usize> = (0..members.len()).collect();
         if !identities.is_empty() {
@@ -188,7 +185,7 @@ impl<'a> Constructor<'a> {
         remove_repetitions(origins, &found);
     }
 
-    fn key(&mut self, index: usize) -> Result<Key, Malformed> {
+    fn key(&mut self, index: usize) -> Result<Key> {
         let node = &self.nodes[index];
         let Content::Scalar(text) = &node.content else {
             return self.refuse(node, "a collection cannot be a key: expected a scalar");
@@ -214,7 +211,7 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    fn spend(&mut self, cost: usize, node: &Node<'_>) -> Result<(), Malformed> {
+    fn spend(&mut self, cost: usize, node: &Node<'_>) -> Result<()> {
         match self.budget.checked_sub(cost) {
             Some(rest) => {
                 self.budget = rest;
@@ -225,19 +222,22 @@ impl<'a> Constructor<'a> {
     }
 
     #[cold]
-    fn refuse<T>(&self, node: &Node<'_>, message: &str) -> Result<T, Malformed> {
-        Err(Malformed::at(self.text.as_bytes(), node.offset, message))
+    fn refuse<T>(&self, node: &Node<'_>, message: &str) -> Result<T> {
+        Err(malformed(self.text, node.offset, message))
     }
 }
 
 const UNKNOWN_TAG: &str =
     "an unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
 
-fn boolean(text: &str) -> Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "on" => Ok(true),
-        "no" | "false" | "off" => Ok(false),
-        _ => Err("not a boolean: expected true or false"),
+fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
+    let is_one_of = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["true", "yes", "on"]) {
+        Ok(true)
+    } else if is_one_of(["false", "no", "off"]) {
+        Ok(false)
+    } else {
+        Err("not a boolean: expected true or false")
     }
 }
 

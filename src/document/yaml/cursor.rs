@@ -1,6 +1,7 @@
 //! A position in a text that knows its line and its column, and the characters that YAML tells apart.
 
-use super::super::Malformed;
+use super::Result;
+use super::malformed;
 
 /// Moves forward through a text. Between characters only, so that any two positions enclose valid UTF-8.
 pub(super) struct Cursor<'a> {
@@ -100,6 +101,13 @@ impl<'a> Cursor<'a> {
 
     /// Moves over a line break and returns what it stands for in a scalar; without one, stays and returns nothing.
     pub(super) fn take_break(&mut self) -> &'static str {
+        if self.peek(0) == b'\n' {
+            self.index += 1;
+            self.offset += 1;
+            self.line += 1;
+            self.column = 0;
+            return "\n";
+        }
         let stands_for = match (self.break_length(0), self.peek(2)) {
             (0, _) => return "",
             (3, 0xA8) => "\u{2028}",
@@ -156,7 +164,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
-    pub(super) fn refuse<T>(&self, message: &str) -> Result<T, Malformed> {
-        Err(Malformed::at(self.text.as_bytes(), self.offset, message))
+    pub(super) fn refuse<T>(&self, message: &str) -> Result<T> {
+        Err(malformed(self.text, self.offset, message))
     }
 }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::super::Malformed;
+use super::Result;
 use super::cursor::Cursor;
 use super::token::Kind;
 
 /// Scans the directive that begins here, with its line.
-pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>, Malformed> {
+pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>> {
     cursor.advance(1);
     let length = cursor.name_length(0);
     if length == 0 {
@@ -54,7 +54,7 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>, Malform
 }
 
 /// Moves over what may be left of a line: spaces, a comment, the line break.
-pub(super) fn end_line(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+pub(super) fn end_line(cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.skip_spaces();
     cursor.skip_comment();
     if !cursor.is_line_end(0) {
@@ -64,7 +64,7 @@ pub(super) fn end_line(cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn number<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
+fn number<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str> {
     let mut length = 0;
     while cursor.peek(length).is_ascii_digit() {
         length += 1;
@@ -73,7 +73,7 @@ fn number<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
 }
 
 /// Scans the tag that begins here.
-pub(super) fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>, Malformed> {
+pub(super) fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>> {
     let (handle, suffix) = if cursor.peek(1) == b'<' {
         cursor.advance(2);
         let suffix = uri(cursor)?;
@@ -100,7 +100,7 @@ pub(super) fn tag<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>, Malformed> {
 }
 
 /// `!`, `!!` or `!name!`.
-fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
+fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str> {
     if cursor.peek(0) != b'!' {
         return cursor.refuse("expected a handle that begins with `!`");
     }
@@ -115,7 +115,7 @@ fn handle<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Malformed> {
     Ok(cursor.take(length + 1))
 }
 
-fn uri<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Malformed> {
+fn uri<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>> {
     let mut length = 0;
     while is_in_uri(cursor.peek(length)) {
         length += 1;
@@ -134,7 +134,7 @@ fn is_in_uri(byte: u8) -> bool {
 }
 
 /// Replaces `%41` by `A`: escapes in a row are the bytes of UTF-8.
-fn decode(cursor: &Cursor<'_>, raw: &str) -> Result<String, Malformed> {
+fn decode(cursor: &Cursor<'_>, raw: &str) -> Result<String> {
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {

@@ -7,6 +7,9 @@ const MAX_DIGITS: usize = 4300;
 /// The decimal digits of an integer in any of the notations: `-0x1F`, `0b11`, `017`, `1_000`, `12:30`.
 pub(super) fn integer(text: &str) -> Result<String, &'static str> {
     const NOT_AN_INTEGER: &str = "not an integer";
+    if is_decimal(text) && text.len() <= MAX_DIGITS && (!text.starts_with('0') || text == "0") {
+        return Ok(text.to_owned());
+    }
     let text = text.replace('_', "");
     let (sign, digits) = split_sign(&text);
     let magnitude = if digits == "0" {
@@ -16,7 +19,8 @@ pub(super) fn integer(text: &str) -> Result<String, &'static str> {
     } else if let Some(hexadecimal) = digits.strip_prefix("0x") {
         from_base(hexadecimal, 16).ok_or(NOT_AN_INTEGER)?
     } else if digits.starts_with('0') {
-        from_base(digits, 8).ok_or(NOT_AN_INTEGER)?
+        // Python takes `0o` for the base as well, where the tag says that this is an integer.
+        from_base(digits.strip_prefix("0o").unwrap_or(digits), 8).ok_or(NOT_AN_INTEGER)?
     } else if digits.contains(':') {
         sexagesimal(digits).ok_or(NOT_AN_INTEGER)?
     } else if is_decimal(digits) {
@@ -125,6 +129,9 @@ struct Float {
 
 /// The JSON number with the value of a float: `1_0.` is `10.0`, `.5e-3` is `0.5e-3`.
 pub(super) fn float(text: &str) -> Result<String, &'static str> {
+    if is_json_float(text) {
+        return Ok(text.to_owned());
+    }
     let float = Float::parse(text)?;
     let mut json = [float.sign, &float.whole].concat();
     if !float.fraction.is_empty() || float.exponent.is_none() {
@@ -136,6 +143,16 @@ pub(super) fn float(text: &str) -> Result<String, &'static str> {
         json.push_str(&exponent);
     }
     Ok(json)
+}
+
+/// Is this a float that JSON writes just so? Most are.
+fn is_json_float(text: &str) -> bool {
+    match text.split_once('.') {
+        Some((whole, fraction)) => {
+            is_decimal(whole) && is_decimal(fraction) && whole.len() <= 300 && (!whole.starts_with('0') || whole == "0")
+        }
+        None => false,
+    }
 }
 
 impl Float {

@@ -2,16 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::super::Malformed;
 use super::cursor::{Cursor, END};
+use super::{Result, malformed};
 
 /// Scans the plain scalar that begins here, inside a block collection at column `indent`.
 /// Also says whether the position is now on a line after the scalar's last.
-pub(super) fn plain<'a>(
-    cursor: &mut Cursor<'a>,
-    indent: isize,
-    in_flow: bool,
-) -> Result<(Cow<'a, str>, bool), Malformed> {
+pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -> (Cow<'a, str>, bool) {
     let whole = cursor.text;
     let mut folded: Option<String> = None;
     // What follows `folded`: the part of the current line that surely belongs to the scalar.
@@ -50,7 +46,7 @@ pub(super) fn plain<'a>(
         Some(text) => (text + &whole[start..end]).into(),
         None => Cow::Borrowed(&whole[start..end]),
     };
-    Ok((text, on_new_line))
+    (text, on_new_line)
 }
 
 /// Bytes up to what ends a plain scalar, or to the next blank.
@@ -98,7 +94,7 @@ fn fold(first: &str, more: String) -> String {
 }
 
 /// Scans the scalar in quotes that begins here.
-pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, quote: u8) -> Result<Cow<'a, str>, Malformed> {
+pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, quote: u8) -> Result<Cow<'a, str>> {
     let start = cursor.offset;
     let is_double = quote == b'"';
     cursor.advance(1);
@@ -124,7 +120,7 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, quote: u8) -> Result<Cow<'a, s
             b'\\' => escape(cursor, &mut text)?,
             END => {
                 let message = if is_double { "expected a closing `\"`" } else { "expected a closing `'`" };
-                return Err(Malformed::at(cursor.text.as_bytes(), start, message));
+                return Err(malformed(cursor.text, start, message));
             }
             _ => quoted_spaces(cursor, &mut text)?,
         }
@@ -151,7 +147,7 @@ fn quoted_length(cursor: &Cursor<'_>, is_double: bool, up_to_blank: bool) -> usi
 }
 
 /// Blanks inside a line are kept, those around line breaks are not.
-fn quoted_spaces(cursor: &mut Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
+fn quoted_spaces(cursor: &mut Cursor<'_>, text: &mut String) -> Result<()> {
     let blanks = cursor.take(blanks_length(cursor));
     if cursor.at_break() {
         let first = cursor.take_break();
@@ -164,7 +160,7 @@ fn quoted_spaces(cursor: &mut Cursor<'_>, text: &mut String) -> Result<(), Malfo
     Ok(())
 }
 
-fn quoted_breaks(cursor: &mut Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
+fn quoted_breaks(cursor: &mut Cursor<'_>, text: &mut String) -> Result<()> {
     loop {
         if cursor.at_document_marker() {
             return cursor.refuse("a document marker cannot be inside quotes: expected the closing quote");
@@ -185,7 +181,7 @@ fn blanks_length(cursor: &Cursor<'_>) -> usize {
     length
 }
 
-fn escape(cursor: &mut Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
+fn escape(cursor: &mut Cursor<'_>, text: &mut String) -> Result<()> {
     let char = match cursor.peek(1) {
         b'0' => '\0',
         b'a' => '\u{7}',
@@ -220,7 +216,7 @@ fn escape(cursor: &mut Cursor<'_>, text: &mut String) -> Result<(), Malformed> {
 }
 
 /// `\x`, `\u` and `\U`. Two halves of a surrogate pair are one character once they have been JSON.
-fn code_escape(cursor: &mut Cursor<'_>, digits: usize, text: &mut String) -> Result<(), Malformed> {
+fn code_escape(cursor: &mut Cursor<'_>, digits: usize, text: &mut String) -> Result<()> {
     let Some(mut code) = hexadecimal(cursor, 2, digits) else {
         return cursor.refuse("expected two hexadecimal digits after `\\x`, four after `\\u`, eight after `\\U`");
     };
@@ -248,7 +244,7 @@ fn hexadecimal(cursor: &Cursor<'_>, ahead: usize, digits: usize) -> Option<u32> 
 }
 
 /// Scans the literal (`|`) or folded (`>`) block that begins here, inside a block collection at column `indent`.
-pub(super) fn block<'a>(cursor: &mut Cursor<'a>, style: u8, indent: isize) -> Result<Cow<'a, str>, Malformed> {
+pub(super) fn block<'a>(cursor: &mut Cursor<'a>, style: u8, indent: isize) -> Result<Cow<'a, str>> {
     cursor.advance(1);
     let (chomping, increment) = block_header(cursor)?;
     super::directive::end_line(cursor)?;
@@ -295,7 +291,7 @@ pub(super) fn block<'a>(cursor: &mut Cursor<'a>, style: u8, indent: isize) -> Re
 }
 
 /// What is done with the last line breaks (`+`, `-` or neither), and the indentation where it is given.
-fn block_header(cursor: &mut Cursor<'_>) -> Result<(u8, Option<usize>), Malformed> {
+fn block_header(cursor: &mut Cursor<'_>) -> Result<(u8, Option<usize>)> {
     let mut chomping = END;
     let mut increment = None;
     for _ in 0..2 {

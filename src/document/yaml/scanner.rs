@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
-use super::super::Malformed;
 use super::cursor::{Cursor, END};
 use super::scalar;
 use super::token::{Kind, Token};
+use super::{Result, malformed};
 
 /// Where a key might have begun, if a `:` follows.
 struct SimpleKey {
@@ -28,6 +28,8 @@ pub(super) struct Scanner<'a> {
     tokens: VecDeque<Token<'a>>,
     /// Tokens that were taken out of `tokens`.
     taken: usize,
+    /// Is the first of `tokens` sure to be the next?
+    is_certain: bool,
     is_done: bool,
     /// Flow collections around the position.
     level: usize,
@@ -45,6 +47,7 @@ impl<'a> Scanner<'a> {
             cursor: Cursor::new(text),
             tokens: VecDeque::new(),
             taken: 0,
+            is_certain: false,
             is_done: false,
             level: 0,
             indent: -1,
@@ -55,26 +58,32 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token, which stays where it is.
-    pub(super) fn peek(&mut self) -> Result<&Kind<'a>, Malformed> {
+    pub(super) fn peek(&mut self) -> Result<&Kind<'a>> {
         self.fill()?;
         Ok(self.tokens.front().map_or(&Kind::StreamEnd, |token| &token.kind))
     }
 
     /// Where the next token begins.
-    pub(super) fn offset(&mut self) -> Result<usize, Malformed> {
+    pub(super) fn offset(&mut self) -> Result<usize> {
         self.fill()?;
         Ok(self.tokens.front().map_or(self.cursor.offset, |token| token.offset))
     }
 
     /// Takes the next token.
-    pub(super) fn next(&mut self) -> Result<Token<'a>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Token<'a>> {
         self.fill()?;
         self.taken += 1;
+        self.is_certain = false;
         Ok(self.tokens.pop_front().unwrap_or(Token { offset: self.cursor.offset, kind: Kind::StreamEnd }))
     }
 
     /// Scans until the next token is certain: as long as it could turn out to begin a key, it is not.
-    fn fill(&mut self) -> Result<(), Malformed> {
+    #[inline]
+    fn fill(&mut self) -> Result<()> {
+        if self.is_certain { Ok(()) } else { self.scan_until_certain() }
+    }
+
+    fn scan_until_certain(&mut self) -> Result<()> {
         while !self.is_done {
             if !self.tokens.is_empty() {
                 self.drop_stale_keys()?;
@@ -84,10 +93,11 @@ impl<'a> Scanner<'a> {
             }
             self.scan()?;
         }
+        self.is_certain = true;
         Ok(())
     }
 
-    fn scan(&mut self) -> Result<(), Malformed> {
+    fn scan(&mut self) -> Result<()> {
         self.skip_to_token();
         self.drop_stale_keys()?;
         self.unwind(self.column());
@@ -137,11 +147,11 @@ impl<'a> Scanner<'a> {
         self.cursor.column.cast_signed()
     }
 
-    fn push(&mut self, kind: Kind<'a>) -> Result<(), Malformed> {
+    fn push(&mut self, kind: Kind<'a>) -> Result<()> {
         self.push_at(self.cursor.offset, kind)
     }
 
-    fn push_at(&mut self, offset: usize, kind: Kind<'a>) -> Result<(), Malformed> {
+    fn push_at(&mut self, offset: usize, kind: Kind<'a>) -> Result<()> {
         self.tokens.push_back(Token { offset, kind });
         Ok(())
     }
@@ -165,7 +175,7 @@ impl<'a> Scanner<'a> {
     // Simple keys.
 
     /// Forgets the keys that are too far behind. As they are in order, those that are left are not.
-    fn drop_stale_keys(&mut self) -> Result<(), Malformed> {
+    fn drop_stale_keys(&mut self) -> Result<()> {
         while let Some(key) = self.simple_keys.front() {
             if key.line == self.cursor.line && self.cursor.index - key.index <= 1024 {
                 break;
@@ -176,16 +186,15 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn refuse_if_required(&self, key: &SimpleKey) -> Result<(), Malformed> {
+    fn refuse_if_required(&self, key: &SimpleKey) -> Result<()> {
         if key.required {
-            let text = self.cursor.text.as_bytes();
-            return Err(Malformed::at(text, key.offset, "expected a key with `:` after it, on one line"));
+            return Err(malformed(self.cursor.text, key.offset, "expected a key with `:` after it, on one line"));
         }
         Ok(())
     }
 
     /// Notes that what begins here may turn out to be a key.
-    fn may_begin_key(&mut self) -> Result<(), Malformed> {
+    fn may_begin_key(&mut self) -> Result<()> {
         if self.allow_simple_key {
             self.drop_key()?;
             self.simple_keys.push_back(SimpleKey {
@@ -207,7 +216,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Forgets the key that might have begun at this level.
-    fn drop_key(&mut self) -> Result<(), Malformed> {
+    fn drop_key(&mut self) -> Result<()> {
         match self.take_key() {
             Some(key) => self.refuse_if_required(&key),
             None => Ok(()),
@@ -239,7 +248,7 @@ impl<'a> Scanner<'a> {
 
     // The tokens, one function each.
 
-    fn stream_end(&mut self) -> Result<(), Malformed> {
+    fn stream_end(&mut self) -> Result<()> {
         self.unwind(-1);
         self.drop_key()?;
         self.allow_simple_key = false;
@@ -248,7 +257,7 @@ impl<'a> Scanner<'a> {
         self.push(Kind::StreamEnd)
     }
 
-    fn directive(&mut self) -> Result<(), Malformed> {
+    fn directive(&mut self) -> Result<()> {
         self.unwind(-1);
         self.drop_key()?;
         self.allow_simple_key = false;
@@ -257,7 +266,7 @@ impl<'a> Scanner<'a> {
         self.push_at(offset, kind)
     }
 
-    fn document_marker(&mut self) -> Result<(), Malformed> {
+    fn document_marker(&mut self) -> Result<()> {
         self.unwind(-1);
         self.drop_key()?;
         self.allow_simple_key = false;
@@ -266,7 +275,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn flow_start(&mut self, kind: Kind<'a>) -> Result<(), Malformed> {
+    fn flow_start(&mut self, kind: Kind<'a>) -> Result<()> {
         self.may_begin_key()?;
         self.level += 1;
         self.allow_simple_key = true;
@@ -275,7 +284,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn flow_end(&mut self, kind: Kind<'a>) -> Result<(), Malformed> {
+    fn flow_end(&mut self, kind: Kind<'a>) -> Result<()> {
         self.drop_key()?;
         if self.level == 0 {
             return self.cursor.refuse("there is no `[` or `{` that this could close");
@@ -287,7 +296,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn flow_entry(&mut self) -> Result<(), Malformed> {
+    fn flow_entry(&mut self) -> Result<()> {
         self.allow_simple_key = true;
         self.drop_key()?;
         self.push(Kind::FlowEntry)?;
@@ -295,7 +304,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn block_entry(&mut self) -> Result<(), Malformed> {
+    fn block_entry(&mut self) -> Result<()> {
         if self.level == 0 {
             if !self.allow_simple_key {
                 return self.cursor.refuse("a list cannot begin on this line: expected a value");
@@ -311,7 +320,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn key(&mut self) -> Result<(), Malformed> {
+    fn key(&mut self) -> Result<()> {
         if self.level == 0 {
             if !self.allow_simple_key {
                 return self.cursor.refuse("a mapping cannot begin on this line: expected a value");
@@ -327,7 +336,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn value(&mut self) -> Result<(), Malformed> {
+    fn value(&mut self) -> Result<()> {
         if let Some(key) = self.take_key() {
             // What was scanned since then was the key.
             let position = key.token_number - self.taken;
@@ -352,7 +361,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn anchor_or_alias(&mut self, kind: fn(&'a str) -> Kind<'a>, expected: &str) -> Result<(), Malformed> {
+    fn anchor_or_alias(&mut self, kind: fn(&'a str) -> Kind<'a>, expected: &str) -> Result<()> {
         self.may_begin_key()?;
         let offset = self.cursor.offset;
         self.cursor.advance(1);
@@ -368,14 +377,14 @@ impl<'a> Scanner<'a> {
         self.push_at(offset, kind(name))
     }
 
-    fn tag(&mut self) -> Result<(), Malformed> {
+    fn tag(&mut self) -> Result<()> {
         self.may_begin_key()?;
         let offset = self.cursor.offset;
         let kind = super::directive::tag(&mut self.cursor)?;
         self.push_at(offset, kind)
     }
 
-    fn block_scalar(&mut self, style: u8) -> Result<(), Malformed> {
+    fn block_scalar(&mut self, style: u8) -> Result<()> {
         self.allow_simple_key = true;
         self.drop_key()?;
         let offset = self.cursor.offset;
@@ -383,10 +392,10 @@ impl<'a> Scanner<'a> {
         self.push_at(offset, Kind::Scalar { text, plain: false })
     }
 
-    fn plain_scalar(&mut self) -> Result<(), Malformed> {
+    fn plain_scalar(&mut self) -> Result<()> {
         self.may_begin_key()?;
         let offset = self.cursor.offset;
-        let (text, on_new_line) = scalar::plain(&mut self.cursor, self.indent, self.level > 0)?;
+        let (text, on_new_line) = scalar::plain(&mut self.cursor, self.indent, self.level > 0);
         // The lines after the scalar's own were looked at already.
         self.allow_simple_key = on_new_line;
         self.push_at(offset, Kind::Scalar { text, plain: true })

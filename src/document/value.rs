@@ -71,12 +71,13 @@ impl Place {
     /// Moves on to `offset`, which must not lie behind.
     pub(super) fn move_to(&mut self, text: &[u8], offset: usize) {
         while self.offset < offset.min(text.len()) {
+            // A byte order mark is no character of the first line.
             let byte = text[self.offset];
             self.offset += 1;
             if byte == b'\n' || (byte == b'\r' && text.get(self.offset) != Some(&b'\n')) {
                 self.line += 1;
                 self.column = 1;
-            } else if byte & 0xC0 != 0x80 {
+            } else if byte & 0xC0 != 0x80 && !(self.offset == 1 && byte == 0xEF) {
                 self.column += 1;
             }
         }
@@ -93,7 +94,7 @@ pub(super) type Repetition = (usize, usize);
 /// All repetitions, in order.
 pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
     let mut found = Vec::new();
-    if members.len() <= 8 {
+    if members.len() <= 16 {
         for (index, (name, _)) in members.iter().enumerate() {
             if let Some(first) = members[..index].iter().position(|(earlier, _)| earlier == name) {
                 found.push((index, first));

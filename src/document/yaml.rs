@@ -1,6 +1,23 @@
 //! YAML as PyYAML's safe loader reads it: equal to it, or refused with a place.
+//!
+//! From bytes to values in four steps: `scanner` makes tokens, `composer` nodes, `constructor` values.
 
+mod composer;
+mod constructor;
+mod cursor;
+mod directive;
+mod node;
+mod number;
+mod scalar;
+mod scanner;
+mod token;
+
+use super::value::Place;
 use super::{Malformed, Value};
+use constructor::Constructor;
+
+/// Collections inside each other, at most: as many as PyYAML reads before Python's stack ends.
+const MAX_DEPTH: usize = 490;
 
 /// What a YAML file holds.
 #[derive(Debug)]
@@ -11,11 +28,66 @@ pub struct Document {
     pub warnings: Vec<Malformed>,
 }
 
+/// What all the parts return. The error is boxed because results are passed around for every token.
+type Result<T> = std::result::Result<T, Box<Malformed>>;
+
+#[cold]
+fn malformed(text: &str, offset: usize, message: &str) -> Box<Malformed> {
+    Box::new(Malformed::at(text.as_bytes(), offset, message))
+}
+
 /// Reads one YAML document.
 ///
 /// # Errors
 /// The place where the file is not YAML, or holds what JSON cannot carry.
-pub fn parse(text: &[u8]) -> Result<Document, Malformed> {
-    let _ = text;
-    Ok(Document { value: Value::Object(Vec::new()), warnings: Vec::new() })
+pub fn parse(text: &[u8]) -> std::result::Result<Document, Malformed> {
+    let text = readable(text)?;
+    read(text).map_err(|error| *error)
+}
+
+fn read(text: &str) -> Result<Document> {
+    let composed = composer::compose(text)?;
+    let Some(root) = composed.root else {
+        return Ok(Document { value: Value::Null, warnings: Vec::new() });
+    };
+    let mut constructor = Constructor::new(text, &composed.nodes);
+    let value = constructor.value(root, 0)?;
+    let mut repeated = constructor.repeated;
+    // An alias repeats what it stands for, and its warnings with it.
+    repeated.sort_unstable();
+    repeated.dedup();
+    let mut place = Place::START;
+    let warnings = repeated.iter().map(|(offset, message)| {
+        place.move_to(text.as_bytes(), *offset);
+        place.says(message)
+    });
+    Ok(Document { value, warnings: warnings.collect() })
+}
+
+/// The text, if it is UTF-8 and made of characters that YAML allows.
+fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
+    if text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF") {
+        return Err(Malformed::at(text, 0, "UTF-16: expected UTF-8"));
+    }
+    let string = match std::str::from_utf8(text) {
+        Ok(string) => string,
+        Err(error) => return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8")),
+    };
+    match text.iter().enumerate().position(|(offset, &byte)| is_control(byte, &text[offset + 1..])) {
+        Some(offset) => Err(Malformed::at(text, offset, "a control character: expected an escape in double quotes")),
+        None => Ok(string),
+    }
+}
+
+/// Do this byte and those after it make one of the characters that must not stand in a file?
+fn is_control(byte: u8, rest: &[u8]) -> bool {
+    match byte {
+        b'\t' | b'\n' | b'\r' | 0x20..=0x7E => false,
+        0..=0x1F | 0x7F => true,
+        // U+0080 to U+009F, but for the line break among them.
+        0xC2 => matches!(rest.first(), Some(0x80..=0x84 | 0x86..=0x9F)),
+        // U+FFFE and U+FFFF.
+        0xEF => matches!(rest, [0xBF, 0xBE | 0xBF, ..]),
+        _ => false,
+    }
 }

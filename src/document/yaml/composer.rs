@@ -1,0 +1,341 @@
+//! From tokens to nodes: the grammar of collections, and what anchors, aliases and tags refer to.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::node::{Content, Node, Pair, Tag};
+use super::scanner::Scanner;
+use super::token::{Kind, Token};
+use super::{MAX_DEPTH, Result, malformed};
+
+/// The nodes of a document, and the index of its root; no root where the document is empty.
+pub(super) struct Composed<'a> {
+    pub(super) nodes: Vec<Node<'a>>,
+    pub(super) root: Option<usize>,
+}
+
+/// Composes the single document of `text`.
+pub(super) fn compose(text: &str) -> Result<Composed<'_>> {
+    let mut composer = Composer {
+        text,
+        scanner: Scanner::new(text),
+        nodes: Vec::new(),
+        anchors: HashMap::new(),
+        handles: vec![("!", "!".into()), ("!!", "tag:yaml.org,2002:".into())],
+    };
+    let root = composer.stream()?;
+    Ok(Composed { nodes: composer.nodes, root })
+}
+
+struct Composer<'a> {
+    text: &'a str,
+    scanner: Scanner<'a>,
+    nodes: Vec<Node<'a>>,
+    anchors: HashMap<&'a str, usize>,
+    /// What the handles of tags stand for.
+    handles: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+/// Where a node stands, which decides what can be one.
+#[derive(Clone, Copy, PartialEq)]
+enum Context {
+    Flow,
+    Block,
+    /// Below a key, where a list need not be indented more than the key.
+    BlockOrIndentless,
+}
+
+impl<'a> Composer<'a> {
+    fn stream(&mut self) -> Result<Option<usize>> {
+        let is_explicit = match self.scanner.peek()? {
+            Kind::StreamEnd => return Ok(None),
+            kind => is_directive(kind) || *kind == Kind::DocumentStart,
+        };
+        let is_empty = is_explicit && {
+            self.directives()?;
+            matches!(self.scanner.peek()?, Kind::DocumentStart | Kind::DocumentEnd | Kind::StreamEnd)
+                || is_directive(self.scanner.peek()?)
+        };
+        let root = if is_empty { self.empty()? } else { self.node(Context::Block, 0)? };
+        while *self.scanner.peek()? == Kind::DocumentEnd {
+            self.scanner.next()?;
+        }
+        match self.scanner.peek()? {
+            Kind::StreamEnd => Ok(Some(root)),
+            Kind::DocumentStart => self.refuse_next("a second document: expected the end of the file"),
+            _ => self.refuse_found("expected the end of the document"),
+        }
+    }
+
+    /// Takes the directives, and the `---` that must follow.
+    fn directives(&mut self) -> Result<()> {
+        let mut has_version = false;
+        let mut declared = Vec::new();
+        loop {
+            if *self.scanner.peek()? != Kind::DocumentStart && !is_directive(self.scanner.peek()?) {
+                return self.refuse_found("expected `---`");
+            }
+            let Token { offset, kind } = self.scanner.next()?;
+            match kind {
+                Kind::YamlDirective { .. } if has_version => return self.refuse(offset, "a second `%YAML`"),
+                Kind::YamlDirective { major_is_one: true } => has_version = true,
+                Kind::YamlDirective { .. } => return self.refuse(offset, "expected version 1 of YAML"),
+                Kind::TagDirective { handle, prefix } => {
+                    if declared.contains(&handle) {
+                        return self.refuse(offset, "a second `%TAG` with this handle");
+                    }
+                    declared.push(handle);
+                    self.handles.retain(|(name, _)| *name != handle);
+                    self.handles.push((handle, prefix));
+                }
+                Kind::DocumentStart => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+
+    fn node(&mut self, context: Context, depth: usize) -> Result<usize> {
+        if let Kind::Alias(name) = *self.scanner.peek()? {
+            return self.alias(name);
+        }
+        let head = self.head()?;
+        let is_block = context != Context::Flow;
+        match self.scanner.peek()? {
+            Kind::Scalar { .. } => match self.scanner.next()?.kind {
+                Kind::Scalar { text, plain } => Ok(self.scalar(&head, text, plain)),
+                _ => self.refuse(head.offset, "expected a scalar"),
+            },
+            Kind::FlowSequenceStart => self.collection(&head, Tag::Seq, depth, Self::flow_sequence),
+            Kind::FlowMappingStart => self.collection(&head, Tag::Map, depth, Self::flow_mapping),
+            Kind::BlockSequenceStart if is_block => self.collection(&head, Tag::Seq, depth, Self::block_sequence),
+            Kind::BlockMappingStart if is_block => self.collection(&head, Tag::Map, depth, Self::block_mapping),
+            Kind::BlockEntry if context == Context::BlockOrIndentless => {
+                self.collection(&head, Tag::Seq, depth, Self::indentless_sequence)
+            }
+            _ if head.anchor.is_some() || head.tag.is_some() => Ok(self.scalar(&head, "".into(), true)),
+            _ => self.refuse_found("expected a value"),
+        }
+    }
+
+    fn alias(&mut self, name: &str) -> Result<usize> {
+        let offset = self.scanner.next()?.offset;
+        let Some(&index) = self.anchors.get(name) else {
+            return self.refuse(offset, &["no anchor `&", name, "` comes before this alias"].concat());
+        };
+        match self.nodes[index] {
+            Node { content: Content::Open, .. } => self.refuse(offset, "an alias to what it is itself part of"),
+            // As a key this would be a string, and elsewhere an error, depending on which was seen first.
+            Node { tag: Tag::Default, .. } => self.refuse(offset, "an alias to `=`: expected the text in quotes"),
+            _ => Ok(index),
+        }
+    }
+
+    /// Takes the anchor and the tag that may stand before a node, in either order.
+    fn head(&mut self) -> Result<Head<'a>> {
+        let mut head = Head { offset: self.scanner.offset()?, anchor: None, tag: None };
+        loop {
+            match self.scanner.peek()? {
+                Kind::Anchor(_) if head.anchor.is_none() => {}
+                Kind::Tag { .. } if head.tag.is_none() => {}
+                _ => return Ok(head),
+            }
+            let Token { offset, kind } = self.scanner.next()?;
+            match kind {
+                Kind::Anchor(name) if self.anchors.contains_key(name) => {
+                    return self.refuse(offset, &["a second anchor `&", name, "` in this document"].concat());
+                }
+                Kind::Anchor(name) => head.anchor = Some(name),
+                Kind::Tag { handle: None, suffix } => head.tag = Some(Tag::named(&suffix)),
+                Kind::Tag { handle: Some(handle), suffix } => {
+                    let Some((_, prefix)) = self.handles.iter().find(|(name, _)| *name == handle) else {
+                        return self.refuse(offset, &["no `%TAG` declares the handle `", handle, "`"].concat());
+                    };
+                    head.tag = Some(Tag::named(&[prefix, &*suffix].concat()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, head: &Head<'a>, tag: Tag, content: Content<'a>) -> usize {
+        let index = self.nodes.len();
+        self.nodes.push(Node { tag, offset: head.offset, content });
+        if let Some(name) = head.anchor {
+            self.anchors.insert(name, index);
+        }
+        index
+    }
+
+    fn scalar(&mut self, head: &Head<'a>, text: Cow<'a, str>, plain: bool) -> usize {
+        let tag = match head.tag {
+            None if plain => Tag::of_plain(&text),
+            None => Tag::Str,
+            Some(Tag::Any) => Tag::of_any(&text),
+            Some(tag) => tag,
+        };
+        self.add(head, tag, Content::Scalar(text))
+    }
+
+    /// The null that stands where nothing is written.
+    fn empty(&mut self) -> Result<usize> {
+        let head = Head { offset: self.scanner.offset()?, anchor: None, tag: None };
+        Ok(self.add(&head, Tag::Null, Content::Scalar("".into())))
+    }
+
+    fn collection(
+        &mut self,
+        head: &Head<'a>,
+        tag: Tag,
+        depth: usize,
+        read: fn(&mut Self, usize) -> Result<Content<'a>>,
+    ) -> Result<usize> {
+        if depth == MAX_DEPTH {
+            return self.refuse(head.offset, "nested too deeply: at most 490 levels");
+        }
+        let tag = head.tag.filter(|tag| *tag != Tag::Any).unwrap_or(tag);
+        let index = self.add(head, tag, Content::Open);
+        self.nodes[index].content = read(self, depth + 1)?;
+        Ok(index)
+    }
+
+    fn block_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
+        self.scanner.next()?;
+        let mut items = Vec::new();
+        while self.take(&Kind::BlockEntry)? {
+            items.push(match self.scanner.peek()? {
+                Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
+                _ => self.node(Context::Block, depth)?,
+            });
+        }
+        if !self.take(&Kind::BlockEnd)? {
+            return self.refuse_found("expected `-` or the end of the list");
+        }
+        Ok(Content::Sequence(items))
+    }
+
+    /// A list that is not indented more than the key before it: ends where no `-` follows.
+    fn indentless_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
+        let mut items = Vec::new();
+        while self.take(&Kind::BlockEntry)? {
+            items.push(match self.scanner.peek()? {
+                Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
+                _ => self.node(Context::Block, depth)?,
+            });
+        }
+        Ok(Content::Sequence(items))
+    }
+
+    fn block_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
+        self.scanner.next()?;
+        let mut pairs = Vec::new();
+        while self.take(&Kind::Key)? {
+            let key = self.block_mapping_part(depth)?;
+            let value = if self.take(&Kind::Value)? { self.block_mapping_part(depth)? } else { self.empty()? };
+            pairs.push((key, value));
+        }
+        if !self.take(&Kind::BlockEnd)? {
+            return self.refuse_found("expected a key or the end of the mapping");
+        }
+        Ok(Content::Mapping(pairs))
+    }
+
+    fn block_mapping_part(&mut self, depth: usize) -> Result<usize> {
+        match self.scanner.peek()? {
+            Kind::Key | Kind::Value | Kind::BlockEnd => self.empty(),
+            _ => self.node(Context::BlockOrIndentless, depth),
+        }
+    }
+
+    fn flow_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
+        self.scanner.next()?;
+        let mut items = Vec::new();
+        while !self.take(&Kind::FlowSequenceEnd)? {
+            if !items.is_empty() && !self.take(&Kind::FlowEntry)? {
+                return self.refuse_found("expected `,` or `]`");
+            }
+            let offset = self.scanner.offset()?;
+            if self.take(&Kind::Key)? {
+                // `[a: b]` is a list of mappings with one key each.
+                let head = Head { offset, anchor: None, tag: None };
+                items.push(self.collection(&head, Tag::Map, depth, Self::single_pair)?);
+            } else if *self.scanner.peek()? != Kind::FlowSequenceEnd {
+                items.push(self.node(Context::Flow, depth)?);
+            }
+        }
+        Ok(Content::Sequence(items))
+    }
+
+    fn single_pair(&mut self, depth: usize) -> Result<Content<'a>> {
+        let key = self.flow_part(depth)?;
+        let value = self.flow_value(depth)?;
+        Ok(Content::Mapping(vec![(key, value)]))
+    }
+
+    fn flow_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
+        self.scanner.next()?;
+        let mut pairs: Vec<Pair> = Vec::new();
+        while !self.take(&Kind::FlowMappingEnd)? {
+            if !pairs.is_empty() && !self.take(&Kind::FlowEntry)? {
+                return self.refuse_found("expected `,` or `}`");
+            }
+            if self.take(&Kind::Key)? {
+                let key = self.flow_part(depth)?;
+                pairs.push((key, self.flow_value(depth)?));
+            } else if *self.scanner.peek()? != Kind::FlowMappingEnd {
+                let key = self.node(Context::Flow, depth)?;
+                pairs.push((key, self.empty()?));
+            }
+        }
+        Ok(Content::Mapping(pairs))
+    }
+
+    fn flow_value(&mut self, depth: usize) -> Result<usize> {
+        if self.take(&Kind::Value)? { self.flow_part(depth) } else { self.empty() }
+    }
+
+    /// A key or a value inside brackets or braces, where nothing may stand for null.
+    fn flow_part(&mut self, depth: usize) -> Result<usize> {
+        match self.scanner.peek()? {
+            Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd | Kind::FlowMappingEnd => self.empty(),
+            _ => self.node(Context::Flow, depth),
+        }
+    }
+
+    /// Takes the next token if it is `kind`.
+    fn take(&mut self, kind: &Kind<'a>) -> Result<bool> {
+        let there = self.scanner.peek()? == kind;
+        if there {
+            self.scanner.next()?;
+        }
+        Ok(there)
+    }
+
+    #[cold]
+    fn refuse<T>(&self, offset: usize, message: &str) -> Result<T> {
+        Err(malformed(self.text, offset, message))
+    }
+
+    #[cold]
+    fn refuse_next<T>(&mut self, message: &str) -> Result<T> {
+        let offset = self.scanner.offset()?;
+        self.refuse(offset, message)
+    }
+
+    /// Refuses the next token, by name.
+    #[cold]
+    fn refuse_found<T>(&mut self, expected: &str) -> Result<T> {
+        let found = self.scanner.peek()?.name();
+        self.refuse_next(&[expected, ", found ", found].concat())
+    }
+}
+
+/// What may stand before a node, and where that begins.
+struct Head<'a> {
+    offset: usize,
+    anchor: Option<&'a str>,
+    tag: Option<Tag>,
+}
+
+fn is_directive(kind: &Kind<'_>) -> bool {
+    matches!(kind, Kind::YamlDirective { .. } | Kind::TagDirective { .. } | Kind::OtherDirective)
+}

@@ -1,0 +1,249 @@
+//! From nodes to values: types, merge keys, and keys that are there twice.
+
+use super::super::Value;
+use super::super::value::{Members, Repetition, let_last_win, remove_repetitions, repetitions};
+use super::node::{Content, Node, Pair, Tag};
+use super::number::{self, NumberKey};
+use super::{MAX_DEPTH, Result, malformed};
+
+/// Builds values from the nodes of `text`.
+pub(super) struct Constructor<'a> {
+    text: &'a str,
+    nodes: &'a [Node<'a>],
+    /// How much more may be built. Without aliases no document gets there: with them a small one could go on for ever.
+    budget: usize,
+    /// The keys that were given before in the same mapping, and where: in no order, some twice.
+    pub(super) repeated: Vec<(usize, String)>,
+}
+
+/// The cost of a node, beside that of its text.
+const NODE_COST: usize = 16;
+
+/// A key as a mapping of Python has it.
+struct Key {
+    /// What it becomes in JSON.
+    name: String,
+    /// For all but strings: the same for all keys that Python holds to be equal, and never beginning with `s`.
+    identity: Option<String>,
+}
+
+impl<'a> Constructor<'a> {
+    pub(super) fn new(text: &'a str, nodes: &'a [Node<'a>]) -> Constructor<'a> {
+        Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: Vec::new() }
+    }
+
+    /// The value of a node, inside `depth` collections.
+    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value> {
+        let node = &self.nodes[index];
+        self.spend(NODE_COST, node)?;
+        if depth >= MAX_DEPTH && !matches!(node.content, Content::Scalar(_)) {
+            return self.refuse(node, "nested too deeply by aliases: at most 490 levels");
+        }
+        match (&node.content, node.tag) {
+            (Content::Scalar(text), tag) => self.scalar(node, text, tag),
+            (Content::Sequence(items), Tag::Seq) => {
+                let mut elements = Vec::with_capacity(items.len());
+                for &item in items {
+                    elements.push(self.value(item, depth + 1)?);
+                }
+                Ok(Value::Array(elements))
+            }
+            (Content::Sequence(items), Tag::Omap | Tag::Pairs) => {
+                let mut elements = Vec::with_capacity(items.len());
+                for &item in items {
+                    elements.push(self.pair(item, depth + 1)?);
+                }
+                Ok(Value::Array(elements))
+            }
+            (Content::Mapping(pairs), Tag::Map) => self.mapping(index, pairs, depth),
+            (_, Tag::Set) => self.refuse(node, "a set is no JSON: expected a list"),
+            (_, Tag::Unknown) => self.refuse(node, UNKNOWN_TAG),
+            _ => self.refuse(node, "the tag does not fit the value after it"),
+        }
+    }
+
+    fn scalar(&mut self, node: &Node<'_>, text: &str, tag: Tag) -> Result<Value> {
+        let value = match tag {
+            Tag::Str => {
+                self.spend(text.len(), node)?;
+                return Ok(Value::String(text.to_owned()));
+            }
+            Tag::Null => Ok(Value::Null),
+            Tag::Bool => boolean(text).map(Value::Bool),
+            Tag::Int => {
+                self.spend(text.len(), node)?;
+                number::integer(text).map(Value::Number)
+            }
+            Tag::Float => {
+                self.spend(text.len(), node)?;
+                number::float(text).map(Value::Number)
+            }
+            Tag::Timestamp => Err("a date is no JSON: expected the text in quotes"),
+            Tag::Binary => Err("binary data is no JSON: expected a string"),
+            Tag::Merge => Err("`<<` stands for no value: expected the text in quotes"),
+            Tag::Default => Err("`=` stands for no value: expected the text in quotes"),
+            Tag::Unknown => Err(UNKNOWN_TAG),
+            _ => Err("the tag does not fit the value after it: expected a collection"),
+        };
+        value.or_else(|message| self.refuse(node, message))
+    }
+
+    /// An entry of an ordered map: in JSON, an array of the key and the value.
+    fn pair(&mut self, index: usize, depth: usize) -> Result<Value> {
+        let node = &self.nodes[index];
+        match &node.content {
+            Content::Mapping(pairs) if pairs.len() == 1 => {
+                let (key, value) = pairs[0];
+                Ok(Value::Array(vec![self.value(key, depth + 1)?, self.value(value, depth + 1)?]))
+            }
+            _ => self.refuse(node, "expected a mapping with one key"),
+        }
+    }
+
+    fn mapping(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Value> {
+        if !pairs.iter().any(|&(key, _)| self.nodes[key].tag == Tag::Merge) {
+            return self.object(pairs, 0, depth);
+        }
+        let mut merged = self.merged(index, pairs, depth)?;
+        let own_from = merged.len();
+        merged.extend(pairs.iter().filter(|&&(key, _)| self.nodes[key].tag != Tag::Merge));
+        self.object(&merged, own_from, depth)
+    }
+
+    /// What the merge keys among `pairs` bring in, the least important first.
+    fn merged(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Vec<Pair>> {
+        let mut merged = Vec::new();
+        if depth > MAX_DEPTH {
+            return self.refuse(&self.nodes[index], "nested too deeply by merge keys: at most 490 levels");
+        }
+        for &(_, source) in pairs.iter().filter(|&&(key, _)| self.nodes[key].tag == Tag::Merge) {
+            match &self.nodes[source].content {
+                Content::Mapping(pairs) => self.merge(source, pairs, &mut merged, depth)?,
+                Content::Sequence(items) => {
+                    for &item in items.iter().rev() {
+                        match &self.nodes[item].content {
+                            Content::Mapping(pairs) => self.merge(item, pairs, &mut merged, depth)?,
+                            _ => return self.refuse(&self.nodes[item], "expected a mapping to merge"),
+                        }
+                    }
+                }
+                _ => return self.refuse(&self.nodes[source], "expected a mapping to merge, or a list of them"),
+            }
+        }
+        Ok(merged)
+    }
+
+    fn merge(&mut self, index: usize, pairs: &'a [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
+        let inherited = self.merged(index, pairs, depth + 1)?;
+        self.spend(NODE_COST * (1 + pairs.len() + inherited.len()), &self.nodes[index])?;
+        merged.extend(inherited);
+        merged.extend(pairs.iter().filter(|&&(key, _)| self.nodes[key].tag != Tag::Merge));
+        Ok(())
+    }
+
+    /// The object with these members, of which those from `own_from` on were not merged in.
+    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value> {
+        let mut members = Members::with_capacity(pairs.len());
+        let mut identities = Vec::new();
+        for (position, &(key, value)) in pairs.iter().enumerate() {
+            let key = self.key(key)?;
+            if let Some(identity) = key.identity {
+                identities.push((position, identity));
+            }
+            members.push((key.name, self.value(value, depth + 1)?));
+        }
+        if identities.is_empty() && repetitions(&members).is_empty() {
+            return Ok(Value::Object(members));
+        }
+        let mut origins: Vec<usize> = (0..members.len()).collect();
+        if !identities.is_empty() {
+            // Python compares the keys themselves, then JSON their names: 1 and true are one key, 1 and "1" become one.
+            let mut names: Vec<String> = members.iter_mut().map(|(name, _)| "s".to_owned() + name).collect();
+            for (position, identity) in identities {
+                names[position] = identity;
+            }
+            swap_names(&mut members, &mut names, &origins);
+            self.unite(&mut members, &mut origins, pairs, own_from);
+            swap_names(&mut members, &mut names, &origins);
+        }
+        self.unite(&mut members, &mut origins, pairs, own_from);
+        Ok(Value::Object(members))
+    }
+
+    /// Leaves one member of each name, and notes what was given twice. `origins` are the positions the members had.
+    fn unite(&mut self, members: &mut Members, origins: &mut Vec<usize>, pairs: &[Pair], own_from: usize) {
+        let found: Vec<Repetition> = repetitions(members);
+        for &(index, first) in &found {
+            if origins[index] >= own_from && origins[first] >= own_from {
+                let key = &self.nodes[pairs[origins[index]].0];
+                let name = if let Content::Scalar(text) = &key.content { text } else { "" };
+                let message = ["the key `", name, "` was given before in this mapping: the last value counts"].concat();
+                self.repeated.push((key.offset, message));
+            }
+        }
+        let_last_win(members, &found);
+        remove_repetitions(origins, &found);
+    }
+
+    fn key(&mut self, index: usize) -> Result<Key> {
+        let node = &self.nodes[index];
+        let Content::Scalar(text) = &node.content else {
+            return self.refuse(node, "a collection cannot be a key: expected a scalar");
+        };
+        self.spend(NODE_COST + text.len(), node)?;
+        let key = match node.tag {
+            Tag::Str | Tag::Default => return Ok(Key { name: text.clone().into_owned(), identity: None }),
+            Tag::Null => Ok(NumberKey { name: "null".to_owned(), value: "null".to_owned() }),
+            Tag::Bool => boolean(text).map(|value| {
+                let (name, value) = if value { ("true", "1") } else { ("false", "0") };
+                NumberKey { name: name.to_owned(), value: value.to_owned() }
+            }),
+            Tag::Int => number::integer(text).map(|digits| NumberKey { name: digits.clone(), value: digits }),
+            Tag::Float => number::float_key(text),
+            Tag::Timestamp => Err("a date cannot be a key in JSON: expected the text in quotes"),
+            Tag::Binary => Err("binary data cannot be a key in JSON: expected a string"),
+            Tag::Unknown => Err(UNKNOWN_TAG),
+            _ => Err("the tag does not fit the key after it"),
+        };
+        match key {
+            Ok(key) => Ok(Key { name: key.name, identity: Some(key.value) }),
+            Err(message) => self.refuse(node, message),
+        }
+    }
+
+    fn spend(&mut self, cost: usize, node: &Node<'_>) -> Result<()> {
+        match self.budget.checked_sub(cost) {
+            Some(rest) => {
+                self.budget = rest;
+                Ok(())
+            }
+            None => self.refuse(node, "the aliases make too much of a small file"),
+        }
+    }
+
+    #[cold]
+    fn refuse<T>(&self, node: &Node<'_>, message: &str) -> Result<T> {
+        Err(malformed(self.text, node.offset, message))
+    }
+}
+
+const UNKNOWN_TAG: &str =
+    "an unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
+
+fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
+    let is_one_of = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_one_of(["true", "yes", "on"]) {
+        Ok(true)
+    } else if is_one_of(["false", "no", "off"]) {
+        Ok(false)
+    } else {
+        Err("not a boolean: expected true or false")
+    }
+}
+
+/// Exchanges the name of each member for the one at its origin.
+fn swap_names(members: &mut Members, names: &mut [String], origins: &[usize]) {
+    for ((name, _), &origin) in members.iter_mut().zip(origins) {
+        std::mem::swap(name, &mut names[origin]);
+    }
+}

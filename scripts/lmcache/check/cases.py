@@ -173,7 +173,9 @@ def bridge_refuses_itself() -> None:
         one.plugin("all_launcher.sh", BRIDGE.read_text())
         one.plugin("all_good.sh", "#!/bin/sh\necho good; exec sleep 1000\n")
         one.start("bridge")
-        one.wait_until("the other plugin runs", lambda: "[all_good.sh] good" in one.log())
+        one.wait_until(
+            "the other plugin runs", lambda: "[all_good.sh] good" in one.log()
+        )
         # LMCache's prefix, the launcher's prefix, and the message of the second one.
         second = "[all_launcher.sh] lmcache-plugin-launcher: "
         one.wait_until("a refusal", lambda: second in one.log())
@@ -227,7 +229,9 @@ def stuck_launcher() -> None:
 def killed_launcher() -> None:
     """A launcher that is killed is reported, and nothing is left (drop-in)."""
     with host() as one:
-        one.plugin("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho up\nwhile :; do sleep 9; done\n")
+        one.plugin(
+            "all_x.sh", "#!/bin/sh\ntrap '' TERM\necho up\nwhile :; do sleep 9; done\n"
+        )
         one.start("drop-in")
         one.wait_until("the plugin is up", lambda: "[all_x.sh] up" in one.log())
         children = Path(f"/proc/{one.process.pid}/task").glob("*/children")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 import importlib.util
 import os
 
@@ -21,6 +22,6 @@ def load_drop_in() -> ModuleType:
     return module
 
 
-drop_in = load_drop_in()
+drop_in: Any = load_drop_in()
 
 __all__ = ["BRIDGE", "DROP_IN", "drop_in", "original"]

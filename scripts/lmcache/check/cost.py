@@ -41,7 +41,9 @@ def check(quick: bool) -> bool:
         for _ in range(5 if quick else 15):
             for name in results:
                 results[name].append(measure(name, str(one.plugins)))
-    print(f"launch_plugins() with {PLUGINS} plugins, median of {len(results['drop_in'])}:")
+    print(
+        f"launch_plugins() with {PLUGINS} plugins, median of {len(results['drop_in'])}:"
+    )
     medians = {}
     for name, label in (("original", "LMCache"), ("drop_in", "drop-in")):
         time, threads, descriptors = map(median, zip(*results[name]))

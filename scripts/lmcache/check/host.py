@@ -7,6 +7,7 @@ a line on standard input: stop, exit, raise, fork-exit.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+import importlib
 import multiprocessing
 import os
 import signal
@@ -34,9 +35,11 @@ def raise_system_exit(signum, frame) -> None:
 def main(arguments: list[str]) -> None:
     """Launch, say so, and do as told."""
     if arguments[0] == "drop-in":
-        from classes import drop_in as module
+        module = importlib.import_module("classes").drop_in
     else:
-        from lmcache.v1.plugin import runtime_plugin_launcher as module
+        # As installed: LMCache's own, or what has taken its place.
+        name = "lmcache.v1.plugin.runtime_plugin_launcher"
+        module = importlib.import_module(name)
 
     if "--handle-term" in arguments:
         signal.signal(signal.SIGTERM, raise_system_exit)

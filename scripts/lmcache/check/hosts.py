@@ -135,6 +135,7 @@ def marked_processes(mark: str) -> list[tuple[int, str]]:
             if text in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
                 command = Path(f"/proc/{name}/cmdline").read_bytes()
                 found.append((int(name), command.replace(b"\0", b" ").decode()))
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
+            # It has ended, or is another user's.
             continue
     return found

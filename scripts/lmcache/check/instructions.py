@@ -4,7 +4,6 @@ from pathlib import Path
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -42,7 +41,10 @@ def follow(title: str, block: str) -> bool:
     try:
         if lines > MAX_LINES:
             raise AssertionError(f"{lines} lines")
-        with tempfile.TemporaryDirectory(prefix="lmcache-readme-") as name, host() as one:
+        with (
+            tempfile.TemporaryDirectory(prefix="lmcache-readme-") as name,
+            host() as one,
+        ):
             directory = Path(name)
             (one.directory / "scripts").symlink_to(ROOT / "scripts")
             # A copy of LMCache's package, for the block that replaces a file in it.

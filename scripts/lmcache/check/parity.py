@@ -1,7 +1,7 @@
 """Both launchers over the same trees: which files run, with which command and environment."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 import json
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 
-from classes import drop_in, original
+from classes import BRIDGE, drop_in, original
 from differences import (
     ADDED_VARIABLES,
     EVERYWHERE_ROWS,
@@ -24,6 +24,8 @@ from lmcache.v1.config import LMCacheEngineConfig
 from trees import Tree, generate, make_programs
 
 DEADLINE_SECONDS = 120.0
+# The bridge runs the same program; every so many trees it is compared with the drop-in.
+BRIDGE_EVERY = 5
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Verdict:
     explained: Counter[str] = field(default_factory=Counter)
     unexplained: list[str] = field(default_factory=list)
     plugins: int = 0
+    bridged: bool = False
 
 
 def compare(count: int, seed: int, readme_rows: set[str]) -> bool:
@@ -63,10 +66,12 @@ def compare(count: int, seed: int, readme_rows: set[str]) -> bool:
         rows += verdict.explained
         for text in verdict.unexplained:
             print(f"unexplained: {verdict.tree}\n    {text}")
+    noticed = control(seed)
     unexplained = sum(1 for verdict in verdicts if verdict.unexplained)
     explained = sum(1 for v in verdicts if v.explained and not v.unexplained)
     identical = count - unexplained - explained
     print(f"plugins run by LMCache: {sum(v.plugins for v in verdicts)}")
+    print(f"trees run through the bridge as well: {sum(v.bridged for v in verdicts)}")
     print("rows met: " + ", ".join(f"{row} {n}" for row, n in rows.most_common()))
     unmet = [row for row in ROWS if row not in rows]
     missing = [row for row in ROWS + EVERYWHERE_ROWS if row not in readme_rows]
@@ -80,7 +85,7 @@ def compare(count: int, seed: int, readme_rows: set[str]) -> bool:
         f"compared {count} trees, identical {identical}, "
         f"explained {explained}, unexplained {unexplained}"
     )
-    return not (unexplained or unmet or missing)
+    return noticed and not (unexplained or unmet or missing)
 
 
 def judge_job(job: tuple[Path, int, int, set[str]]) -> Verdict:
@@ -97,8 +102,34 @@ def judge_job(job: tuple[Path, int, int, set[str]]) -> Verdict:
     theirs = run_original(tree, config)
     ours = run_drop_in(tree, config)
     verdict = judge(tree, theirs, ours, config.to_json(), readme_rows)
+    # LMCache cannot start the bridge with a configuration that it starts no plugin with.
+    if number % BRIDGE_EVERY == 0 and not tree.large_config:
+        verdict.bridged = True
+        if shared(run_bridge(tree)) != shared(ours):
+            verdict.unexplained.append("the bridge does not run what the drop-in runs")
     shutil.rmtree(tree.root)
     return verdict
+
+
+def control(seed: int) -> bool:
+    """Whether the comparison notices a launcher that is told another worker id."""
+    run_as_told = globals()["run_drop_in"]
+    globals()["run_drop_in"] = lambda tree, config: run_as_told(
+        replace(tree, worker_id=tree.worker_id + 1), config
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="lmcache-control-") as name:
+            make_programs(Path(name) / "programs")
+            with get_context("fork").Pool(1) as pool:
+                job = (Path(name), 0, seed, set(ROWS))
+                verdict = pool.apply(judge_job, (job,))
+    finally:
+        globals()["run_drop_in"] = run_as_told
+    found = len(verdict.unexplained)
+    print(
+        f"control: a launcher with another worker id makes {found} unexplained differences"
+    )
+    return found > 0
 
 
 def run_original(tree: Tree, config: LMCacheEngineConfig) -> list[Run]:
@@ -145,6 +176,42 @@ def run_drop_in(tree: Tree, config: LMCacheEngineConfig) -> list[Run]:
         )
         for record in records
         if record["event"] == "started"
+    ]
+
+
+def run_bridge(tree: Tree) -> list[Run]:
+    """Run the tree with LMCache's own class and the bridge as its only plugin."""
+    reports = start_reports(tree, "bridge")
+    locations = [str(Path(location)) for location in tree.locations]
+    os.environ["LMCACHE_LAUNCHER_LOCATIONS"] = json.dumps(locations)
+    config = LMCacheEngineConfig.from_defaults(runtime_plugin_locations=[str(BRIDGE)])
+    launcher = original.RuntimePluginLauncher(
+        config, tree.role, tree.worker_count, tree.worker_id
+    )
+    launcher.launch_plugins()
+    launcher.plugin_processes[0].wait(DEADLINE_SECONDS)
+    del os.environ["LMCACHE_LAUNCHER_LOCATIONS"]
+    return [
+        read_report(Run("", []), reports, int(report.name))
+        for report in reports.iterdir()
+    ]
+
+
+def shared(runs: list[Run]) -> list[tuple]:
+    """What the bridge and the drop-in have in common, of the runs that were reported."""
+    return sorted(
+        (run.cmdline, run.exe, run.cwd, run.stdin, identity(run.environment))
+        for run in runs
+        if run.cmdline
+    )
+
+
+def identity(environment: dict[bytes, bytes]) -> list[bytes]:
+    """The role, the worker id and the worker count in both spellings."""
+    return [
+        environment.get(prefix + name, b"missing")
+        for prefix in (b"LMCACHE_PLUGIN_", b"LMCACHE_RUNTIME_PLUGIN_")
+        for name in (b"ROLE", b"WORKER_ID", b"WORKER_COUNT")
     ]
 
 
@@ -225,9 +292,8 @@ def compare_runs(tree: Tree, their_runs: list[Run], ours: Run, differ) -> None:
     if resolved(ours.command) != theirs.command and theirs.path == ours.path:
         row = why_command(ours.path, resolved(ours.command), tree)
         differ(row, f"LMCache runs {theirs.command}, ours {ours.command}")
-    elif (theirs.cmdline, theirs.exe) != (ours.cmdline, ours.exe):
-        if theirs.path == ours.path:
-            differ(None, f"LMCache: {theirs.exe!r} {theirs.cmdline}, ours: {ours}")
+    elif theirs.path == ours.path and seen_command(theirs) != seen_command(ours):
+        differ(None, f"LMCache: {seen_command(theirs)}, ours: {seen_command(ours)}")
     if not theirs.cmdline or not ours.cmdline:
         return
     if theirs.cwd != ours.cwd:
@@ -240,6 +306,11 @@ def compare_runs(tree: Tree, their_runs: list[Run], ours: Run, differ) -> None:
     for name in theirs.environment.keys() | ours_shared.keys():
         if theirs.environment.get(name) != ours_shared.get(name):
             differ(None, f"{ours.path}: the environment differs in {name!r}")
+
+
+def seen_command(run: Run) -> tuple[bytes, list[bytes]]:
+    """The program and the arguments that a plugin found itself run with."""
+    return run.exe, run.cmdline
 
 
 def problems_of(run: Run, config: str) -> list[str]:

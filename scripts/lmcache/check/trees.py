@@ -69,7 +69,19 @@ SUFFIXES = [
     ".sh", ".sh", ".sh", ".sh", ".sh", ".py", ".py", ".py", ".py", ".py",
     ".pl", ".rb", "", ".SH", ".sh.bak", ".py~", ".sh.disabled", ".pyc", ".txt",
 ]  # fmt: skip
-DIRECTORIES = ["", "", "", "", "a", "a", "a/b", "metrics", "with space", ".hidden", "odd.sh"]
+DIRECTORIES = [
+    "",
+    "",
+    "",
+    "",
+    "a",
+    "a",
+    "a/b",
+    "metrics",
+    "with space",
+    ".hidden",
+    "odd.sh",
+]
 
 # What PATH offers: everything, no `python`, no `bash`.
 PROGRAMS = {
@@ -150,7 +162,7 @@ def generate(directory: Path, number: int, seed: int) -> Tree:
     tree.programs = random.choices(list(PROGRAMS), [8, 2, 1])[0]
     tree.large_config = random.random() < 0.02
     weights, lines = zip(*FIRST_LINES)
-    for _ in range(random.randint(1, 7)):
+    for _ in range(random.randint(2, 9)):
         parts = [random.choice(FIRST_PARTS)]
         for options in (SECOND_PARTS, SECOND_PARTS):
             if random.random() < 0.6:

@@ -99,21 +99,10 @@ class RuntimePluginLauncher:
         if not locations:
             return
 
-        program = find_launcher()
-        if program is None:
-            logger.error(
-                "No runtime plugin is launched: %s is neither in %s, nor in PATH, "
-                "nor next to %s",
-                LAUNCHER_NAME,
-                LAUNCHER_VARIABLE,
-                __file__,
-            )
-            return
-
         try:
-            self._launch(program, locations)
+            self._launch(find_launcher(), locations)
         except Exception as e:
-            logger.error("Failed to launch runtime plugins with %s: %s", program, e)
+            logger.error("Failed to launch runtime plugins: %s", e)
 
     def stop_plugins(self) -> None:
         """Stop all plugins, and everything they started, within five seconds.
@@ -192,13 +181,22 @@ class RuntimePluginLauncher:
         self._readers.append(reader)
 
 
-def find_launcher() -> str | None:
-    """The launcher's path: as told, else from PATH, else next to this file."""
+def find_launcher() -> str:
+    """The launcher's path: as told, else from PATH, else next to this file.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
     told = os.environ.get(LAUNCHER_VARIABLE)
-    if told:
-        return shutil.which(told)
     beside = Path(__file__).with_name(LAUNCHER_NAME)
-    return shutil.which(LAUNCHER_NAME) or shutil.which(str(beside))
+    candidates = [told] if told else [LAUNCHER_NAME, str(beside)]
+    for candidate in candidates:
+        found = shutil.which(candidate)
+        if found is not None:
+            return found
+    raise FileNotFoundError(
+        f"cannot find {' or '.join(candidates)}: set {LAUNCHER_VARIABLE} to its path"
+    )
 
 
 def _as_operand(location: str) -> str:

@@ -62,8 +62,8 @@ def check() -> bool:
         try:
             case()
             outcome = "ok"
-        except AssertionError as error:
-            outcome = f"FAILED: {error}"
+        except Exception as error:
+            outcome = f"FAILED: {type(error).__name__}: {error}"
             good = False
         print(f"{(case.__doc__ or '').strip().splitlines()[0]:74} {outcome}")
     return good

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -28,11 +27,23 @@ def check(readme: Path) -> bool:
 
 
 def blocks_of(readme: Path) -> list[tuple[str, str]]:
-    """Title and text of the shell blocks that are the first in their subsection."""
-    text = readme.read_text() if readme.exists() else ""
-    section = re.search(r"^## With LMCache\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    pattern = r"^### ([^\n]*)\n(?:(?!^###|^```).*\n)*^```sh\n(.*?)^```"
-    return re.findall(pattern, section.group(1), re.M | re.S) if section else []
+    """Title and text of the shell blocks in the section's subsections."""
+    blocks: list[tuple[str, list[str]]] = []
+    section = title = ""
+    is_inside = False
+    for line in readme.read_text().splitlines() if readme.exists() else []:
+        if is_inside:
+            is_inside = line != "```"
+            if is_inside:
+                blocks[-1][1].append(line)
+        elif line.startswith("## "):
+            section = line
+        elif line.startswith("### "):
+            title = line.removeprefix("### ")
+        elif line == "```sh" and section == "## With LMCache":
+            blocks.append((title, []))
+            is_inside = True
+    return [(title, "\n".join(lines)) for title, lines in blocks]
 
 
 def follow(title: str, block: str) -> bool:
@@ -71,7 +82,7 @@ def follow(title: str, block: str) -> bool:
             one.tell("stop")
             one.process.wait()
             one.wait_until("nothing left", lambda: not one.left())
-    except AssertionError as error:
+    except Exception as error:
         print(f"{title:34} FAILED: {error}")
         return False
     print(f"{title:34} {lines} lines, executed: the plugin's line is in LMCache's log")

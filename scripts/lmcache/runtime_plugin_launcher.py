@@ -42,17 +42,20 @@ GRACE_PERIOD_SECONDS = 3.0
 STOP_TIMEOUT_SECONDS = GRACE_PERIOD_SECONDS + 1.0
 LAST_LINES_TIMEOUT_SECONDS = 0.5
 
-# What the program reports, with the level and the words to log it by. An
-# ``exited`` record that is no failure is logged at INFO: see ``_describe``.
+# What the program reports, with the level and the words to log it by. _describe
+# has the exceptions.
 EVENTS: dict[str, tuple[int, str]] = {
     "output": (logging.INFO, "[%(plugin)s] %(message)s"),
     "started": (logging.INFO, "Launched runtime plugin: %(plugin)s with %(command)s"),
     "skipped": (logging.INFO, "Skipping %(plugin)s: %(reason)s"),
-    "failed": (logging.ERROR, "Runtime plugin %(plugin)s failed: %(reason)s"),
     "exited": (logging.WARNING, "Runtime plugin %(plugin)s exited with %(status)s"),
-    "restarting": (logging.WARNING, "Restarting %(plugin)s in %(delay)s s"),
-    "killed": (logging.WARNING, "Runtime plugin %(plugin)s had to be killed"),
-    "warning": (logging.WARNING, "Runtime plugins: %(message)s"),
+    "failed": (logging.ERROR, "Runtime plugin %(plugin)s failed: %(reason)s"),
+    "restarting": (logging.WARNING, "Restarting %(plugin)s in %(delay)s s: %(reason)s"),
+    "killed": (logging.WARNING, "Killed %(plugin)s (pid %(pid)s)"),
+    "warning": (logging.WARNING, "%(plugin)s: %(reason)s"),
+    "status": (logging.INFO, "%(plugin)s: %(state)s, restarted %(restarts)s times"),
+    "stopping": (logging.INFO, "Stopping runtime plugins: %(reason)s"),
+    "stopped": (logging.INFO, "Runtime plugins are stopped"),
 }
 
 
@@ -261,14 +264,17 @@ def _describe(record: dict[str, Any], stopping: bool) -> tuple[int, str]:
         stopping: Whether the plugins are being stopped, so that it is no
             failure when one ends by a signal.
     """
-    event = record["event"]
-    level, template = EVENTS.get(event, (logging.INFO, f"Runtime plugins: {event}"))
-    if event == "exited":
-        signal = record.get("signal")
-        code = record.get("code")
-        status = f"code {code}" if signal is None else f"signal {signal}"
-        record = {**record, "status": status}
-        level = logging.INFO if code == 0 or stopping else level
-    elif event == "started":
-        record = {**record, "command": " ".join(record["command"])}
-    return level, template % record
+    level, template = EVENTS[record["event"]]
+    fields = {"plugin": "Runtime plugins", **record}
+    if "command" in record:
+        fields["command"] = " ".join(record["command"])
+    if "signal" in record:
+        fields["status"] = f"signal {record['signal']}"
+    elif "code" in record:
+        fields["status"] = f"code {record['code']}"
+    if record["event"] == "exited" and (stopping or record.get("code") == 0):
+        level = logging.INFO
+    elif record.get("stream") == "stderr":
+        # Only where the two streams are asked for apart.
+        level = logging.WARNING
+    return level, template % fields

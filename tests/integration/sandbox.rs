@@ -23,6 +23,9 @@ pub const LAUNCHER: &str = env!("CARGO_BIN_EXE_lmcache-plugin-launcher");
 /// How long a condition may take on a busy machine before the test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the contract allows a stop to take beyond the grace period.
+pub const MARGIN: Duration = Duration::from_secs(1);
+
 /// The longest piece of output that is quoted when a test fails.
 const QUOTED: usize = 4000;
 

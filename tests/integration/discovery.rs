@@ -119,7 +119,8 @@ fn a_file_reached_twice_runs_once() {
 
 #[test]
 fn backups_are_not_plugins() {
-    let endings = "~ .bak .orig .rej .swp .tmp .save .dpkg-old .dpkg-dist .dpkg-new .rpmnew .rpmsave .rpmorig .disabled";
+    let endings =
+        "~ .bak .orig .rej .swp .tmp .save .dpkg-old .dpkg-dist .dpkg-new .rpmnew .rpmsave .rpmorig .disabled";
     let sandbox = Sandbox::with([("all_x.sh", SHELL)]);
     for ending in endings.split_whitespace() {
         sandbox.plugin(format!("all_x.sh{ending}"), SHELL);
@@ -163,7 +164,8 @@ fn an_executable_elf_counts_and_is_run_directly() {
     sandbox.mode("plugins/all_tool", 0o755);
     sandbox.plugin("all_data", &pwd);
     assert_eq!(sandbox.names_to_run(&[]), ["all_tool"], "the one without the execute bit is data");
-    let command = &sandbox.list(&[]).into_iter().find(|record| record["name"] == "all_tool").expect("listed")["command"];
+    let command =
+        &sandbox.list(&[]).into_iter().find(|record| record["name"] == "all_tool").expect("listed")["command"];
     assert_eq!(command.texts().len(), 1);
     let done = sandbox.launcher(["run", "plugins"]).output();
     assert_eq!(done.lines_of("all_tool"), [sandbox.text("").trim_end_matches('/')]);

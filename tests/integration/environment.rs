@@ -93,7 +93,8 @@ fn the_working_directory_is_the_launchers() {
 
 #[test]
 fn no_stray_descriptors() {
-    let sandbox = Sandbox::with([("all_fds.sh", "#!/bin/sh\nexec ls /proc/self/fd\n"), ("all_other.sh", "#!/bin/sh\n")]);
+    let sandbox =
+        Sandbox::with([("all_fds.sh", "#!/bin/sh\nexec ls /proc/self/fd\n"), ("all_other.sh", "#!/bin/sh\n")]);
     // Descriptors 5 and 9 of the caller are open across its exec, as a careless parent leaves them.
     let script = "exec \"$LAUNCHER\" run --parent-fd 7 plugins 5</dev/null 7<&0 9>&1";
     let done = sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).output();

@@ -81,7 +81,8 @@ fn only_ascii_digits_are_a_worker_id() {
 
 #[test]
 fn leading_zeros_of_a_worker_id_are_allowed() {
-    let expected = [("worker_007_x.sh", true), ("worker_7.sh", true), ("worker_0007.sh", true), ("worker_70.sh", false)];
+    let expected =
+        [("worker_007_x.sh", true), ("worker_7.sh", true), ("worker_0007.sh", true), ("worker_70.sh", false)];
     assert_runs(&["--role", "worker", "--worker-id", "7"], &expected);
 }
 

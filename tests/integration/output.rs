@@ -32,7 +32,8 @@ fn assert_same(found: &[u8], expected: &[u8]) {
 
 #[test]
 fn the_bytes_of_a_line_are_kept() {
-    let plugin = "#!/usr/bin/perl\nprint \"  indented\\ttab \\n\\n\\0nul\\0\\n\\xff\\xfe not UTF-8\\n\\e[31mred\\n\";\n";
+    let plugin =
+        "#!/usr/bin/perl\nprint \"  indented\\ttab \\n\\n\\0nul\\0\\n\\xff\\xfe not UTF-8\\n\\e[31mred\\n\";\n";
     let expected = b"[all_x.pl]   indented\ttab \n[all_x.pl] \n[all_x.pl] \0nul\0\n\
                      [all_x.pl] \xff\xfe not UTF-8\n[all_x.pl] \x1b[31mred\n";
     assert_same(&logged("all_x.pl", plugin), expected);
@@ -66,7 +67,8 @@ fn nothing_written_is_nothing_logged() {
 fn long_lines_come_in_pieces() {
     for length in [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1, 5 * PIECE + 7] {
         for ending in ["\\n", "\\r\\n", ""] {
-            let plugin = format!("#!/usr/bin/perl\nprint 'x' x {length}, \"{ending}\";\nprint \"next\\n\" if '{ending}';\n");
+            let plugin =
+                format!("#!/usr/bin/perl\nprint 'x' x {length}, \"{ending}\";\nprint \"next\\n\" if '{ending}';\n");
             let mut expected = Vec::new();
             for (index, piece) in "x".repeat(length).as_bytes().chunks(PIECE).enumerate() {
                 expected.extend_from_slice(if index == 0 { b"[all_x.pl] " } else { b"[all_x.pl]+ " });
@@ -238,10 +240,10 @@ fn standard_error_can_be_kept_separate() {
         let records = json.events("output");
         records.iter().filter(|r| r["stream"] == stream).map(|record| record["message"].text()).collect()
     };
-    assert_eq!((of("stdout"), of("stderr")), (vec!["out".into(), "last out".into()], vec![
-        "err".into(),
-        "last err".into()
-    ]));
+    assert_eq!(
+        (of("stdout"), of("stderr")),
+        (vec!["out".into(), "last out".into()], vec!["err".into(), "last err".into()])
+    );
     assert_eq!(json.stderr, "", "records of both streams are in the log");
     let merged = sandbox.run_json(&[]).output();
     assert!(merged.events("output").iter().all(|record| !record.has("stream")));
@@ -299,7 +301,8 @@ fn json_is_valid_for_any_bytes() {
 #[test]
 fn json_marks_pieces_with_more_to_come() {
     // The euro sign lies across the border of the first two pieces.
-    let plugin = format!("#!/usr/bin/perl\nprint 'x' x {}, \"\\xe2\\x82\\xac\", 'y' x 70000, \"\\nend\\n\";\n", PIECE - 1);
+    let plugin =
+        format!("#!/usr/bin/perl\nprint 'x' x {}, \"\\xe2\\x82\\xac\", 'y' x 70000, \"\\nend\\n\";\n", PIECE - 1);
     let done = Sandbox::with([("all_x.pl", plugin.as_str())]).run_json(&[]).output();
     let records = done.events("output");
     let partial: Vec<_> = records.iter().map(|record| record["partial"] == Json::Bool(true)).collect();
@@ -421,7 +424,8 @@ fn a_closed_standard_output_keeps_no_plugin_from_running() {
 
 #[test]
 fn last_words_are_logged_when_stopping() {
-    let plugin = "#!/bin/sh\ntrap 'echo bye; printf \"no newline\"; exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    let plugin =
+        "#!/bin/sh\ntrap 'echo bye; printf \"no newline\"; exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
     running.wait_for_stdout("[all_x.sh] ready\n");

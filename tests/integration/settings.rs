@@ -165,10 +165,7 @@ fn extra_config_is_merged_over_the_documents_own() {
             r#"{"mp_config": {}, "runtime_plugin_extra_config": {"b": 2}}"#,
             r#"{"mp_config": {}, "runtime_plugin_extra_config": {"b": 3, "plugin.x.port": 80}}"#,
         ),
-        (
-            r#"{"mp_config": {}}"#,
-            r#"{"mp_config": {}, "runtime_plugin_extra_config": {"b": 3, "plugin.x.port": 80}}"#,
-        ),
+        (r#"{"mp_config": {}}"#, r#"{"mp_config": {}, "runtime_plugin_extra_config": {"b": 3, "plugin.x.port": 80}}"#),
     ];
     for (document, expected) in cases {
         assert_eq!(merged(document), Json::parse(expected), "{document}");

@@ -1,5 +1,8 @@
 //! Each promise of the launcher, shown on the real executable with real processes.
 
+// What cannot happen in a test fails it.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod json;
 mod namespace;
 mod plugins;

@@ -7,9 +7,9 @@ use crate::sandbox::{Launch, Sandbox, wait_for};
 
 /// The command on a pseudo-terminal of this width; what is written to its stdin is typed.
 fn on_terminal<'s>(sandbox: &'s Sandbox, columns: usize, command: &[&str]) -> Launch<'s> {
-    sandbox.write("pty.py", include_str!("pty.py"));
+    sandbox.write("terminal.py", include_str!("terminal.py"));
     let columns = columns.to_string();
-    let launch = sandbox.command("python3", ["pty.py", "24", &columns]).args(command);
+    let launch = sandbox.command("python3", ["terminal.py", "24", &columns]).args(command);
     launch.stdin(Stdio::piped()).env("TERM", "xterm-256color")
 }
 

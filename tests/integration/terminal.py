@@ -1,6 +1,6 @@
 """Runs a command on a pseudo-terminal: what is typed comes from standard input, what it shows goes to standard output.
 
-usage: pty.py ROWS COLUMNS COMMAND [ARGUMENT...]
+usage: terminal.py ROWS COLUMNS COMMAND [ARGUMENT...]
 """
 import fcntl, os, pty, select, struct, sys, termios
 

@@ -162,6 +162,20 @@ fn the_launcher_ends_when_no_plugin_runs_and_takes_what_they_left_with_it() {
 }
 
 #[test]
+fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
+    let deaf = "#!/bin/bash\ntrap '' TERM\n(while :; do sleep 0.1; done) &\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("all_deaf.sh", deaf)]);
+    let script = "mount -t tmpfs none /proc && exec \"$LAUNCHER\" run --grace-period 0.5 plugins";
+    let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
+    running.wait_for_stdout("[all_deaf.sh] ready");
+    running.signal("TERM");
+    let done = running.wait_within(Duration::from_millis(500) + sandbox::MARGIN);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
 fn an_idle_launcher_does_not_wake_up() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
     let running = sandbox.launcher(["run", "plugins"]).start();

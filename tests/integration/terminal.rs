@@ -10,7 +10,7 @@ fn on_terminal<'s>(sandbox: &'s Sandbox, columns: usize, command: &[&str]) -> La
     sandbox.write("terminal.py", include_str!("terminal.py"));
     let columns = columns.to_string();
     let launch = sandbox.command("python3", ["terminal.py", "24", &columns]).args(command);
-    launch.stdin(Stdio::piped()).env("TERM", "xterm-256color")
+    launch.stdin(Stdio::piped()).env("TERM", "xterm-256color").env("LC_ALL", "C")
 }
 
 /// A program that counts the signals it gets: ends on USR1.

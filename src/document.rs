@@ -2,6 +2,7 @@
 //! Everything here is pure: bytes in, a value or a place in the bytes out, and no system call.
 
 pub mod json;
+pub mod pointer;
 pub mod value;
 pub mod yaml;
 

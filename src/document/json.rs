@@ -1,18 +1,301 @@
 //! JSON as RFC 8259 defines it.
 
+use super::value::{Members, let_last_win, repetitions};
 use super::{Malformed, Value};
 
-/// Reads one JSON document.
+/// Arrays and objects inside each other, at most: far beyond any configuration, far from the end of a small stack.
+const MAX_DEPTH: usize = 512;
+
+/// Reads one JSON document. A byte order mark is skipped; where a name is repeated, the last one counts.
 ///
 /// # Errors
 /// The place of the first byte that RFC 8259 does not allow.
 pub fn parse(text: &[u8]) -> Result<Value, Malformed> {
-    let _ = text;
-    Ok(Value::Object(Vec::new()))
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8"));
+    }
+    let start = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+    let mut reader = Reader { text, position: start };
+    let value = reader.value(0)?;
+    reader.skip_space();
+    match reader.peek() {
+        None => Ok(value),
+        Some(_) => reader.refuse("expected the end of the document"),
+    }
+}
+
+struct Reader<'a> {
+    /// Valid UTF-8.
+    text: &'a [u8],
+    position: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.position).copied()
+    }
+
+    fn refuse<T>(&self, message: &str) -> Result<T, Malformed> {
+        Err(Malformed::at(self.text, self.position, message))
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.position += 1;
+        }
+    }
+
+    /// Skips `byte` and what space surrounds it, where it comes next.
+    fn take(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let there = self.peek() == Some(byte);
+        if there {
+            self.position += 1;
+            self.skip_space();
+        }
+        there
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, Malformed> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'{' | b'[') if depth == MAX_DEPTH => self.refuse("nested too deeply: at most 512 levels"),
+            Some(b'{') => self.object(depth + 1),
+            Some(b'[') => self.array(depth + 1),
+            Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            Some(_) => self.refuse("expected a value"),
+            None => self.refuse("expected a value, found the end of the document"),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, Malformed> {
+        if !self.text[self.position..].starts_with(word.as_bytes()) {
+            return self.refuse("expected a value");
+        }
+        self.position += word.len();
+        Ok(value)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, Malformed> {
+        let mut elements = Vec::new();
+        self.take(b'[');
+        if self.take(b']') {
+            return Ok(Value::Array(elements));
+        }
+        loop {
+            elements.push(self.value(depth)?);
+            if !self.take(b',') {
+                break;
+            }
+        }
+        if !self.take(b']') {
+            return self.refuse("expected `,` or `]`");
+        }
+        Ok(Value::Array(elements))
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, Malformed> {
+        let mut members = Members::new();
+        self.take(b'{');
+        if self.take(b'}') {
+            return Ok(Value::Object(members));
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return self.refuse("expected a name in double quotes");
+            }
+            let name = self.string()?;
+            if !self.take(b':') {
+                return self.refuse("expected `:`");
+            }
+            members.push((name, self.value(depth)?));
+            if !self.take(b',') {
+                break;
+            }
+        }
+        if !self.take(b'}') {
+            return self.refuse("expected `,` or `}`");
+        }
+        let repeated = repetitions(&members);
+        let_last_win(&mut members, &repeated);
+        Ok(Value::Object(members))
+    }
+
+    fn number(&mut self) -> Result<Value, Malformed> {
+        let start = self.position;
+        if self.peek() == Some(b'-') {
+            self.position += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.position += 1;
+            if matches!(self.peek(), Some(b'0'..=b'9')) {
+                return self.refuse("a number must not begin with 0");
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.position += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.position += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.position += 1;
+            }
+            self.digits()?;
+        }
+        Ok(Value::Number(text_of(&self.text[start..self.position])))
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let start = self.position;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.position += 1;
+        }
+        if self.position == start { self.refuse("expected a digit") } else { Ok(()) }
+    }
+
+    fn string(&mut self) -> Result<String, Malformed> {
+        let mut string = String::new();
+        self.position += 1;
+        loop {
+            let start = self.position;
+            while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1F)) {
+                self.position += 1;
+            }
+            string.push_str(&text_of(&self.text[start..self.position]));
+            match self.peek() {
+                Some(b'"') => {
+                    self.position += 1;
+                    return Ok(string);
+                }
+                Some(b'\\') => string.push(self.escape()?),
+                Some(_) => return self.refuse("a control character in a string must be written as an escape"),
+                None => return self.refuse("expected `\"`, found the end of the document"),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Malformed> {
+        let start = self.position;
+        self.position += 2;
+        Ok(match self.text.get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{C}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let high = self.code_unit()?;
+                let paired = matches!(high, 0xD800..=0xDBFF) && self.text[self.position..].starts_with(b"\\u");
+                let code = if paired {
+                    self.position += 2;
+                    let low = self.code_unit()?;
+                    if matches!(low, 0xDC00..=0xDFFF) {
+                        0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+                    } else {
+                        high
+                    }
+                } else {
+                    high
+                };
+                match char::from_u32(code) {
+                    Some(char) => char,
+                    None => {
+                        self.position = start;
+                        return self.refuse("half of a surrogate pair stands for no character");
+                    }
+                }
+            }
+            _ => {
+                self.position = start;
+                return self.refuse("expected one of the escapes \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
+            }
+        })
+    }
+
+    fn code_unit(&mut self) -> Result<u32, Malformed> {
+        let mut code = 0;
+        for _ in 0..4 {
+            match self.peek().and_then(|byte| char::from(byte).to_digit(16)) {
+                Some(digit) => code = code * 16 + digit,
+                None => return self.refuse("expected four hexadecimal digits"),
+            }
+            self.position += 1;
+        }
+        Ok(code)
+    }
+}
+
+/// A piece of a text that is known to be UTF-8, cut at ASCII characters.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Appends `value` to `out`, compact and always valid.
 pub fn write(value: &Value, out: &mut String) {
-    let _ = value;
-    out.push_str("{}");
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Number(text) => out.push_str(text),
+        Value::String(text) => write_string(text, out),
+        Value::Array(elements) => {
+            out.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(element, out);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_string(name, out);
+                out.push(':');
+                write(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Appends `text` as a JSON string, with no escape but those it needs.
+pub fn write_string(text: &str, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push('"');
+    let mut start = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1F => "\\u00",
+            _ => continue,
+        };
+        out.push_str(&text[start..index]);
+        out.push_str(escape);
+        if escape.len() == 4 {
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        start = index + 1;
+    }
+    out.push_str(&text[start..]);
+    out.push('"');
 }

@@ -1,5 +1,6 @@
 //! The value that both notations are read into, and the error that names a place in a document.
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// A document, or a part of one, as JSON can carry it.
@@ -14,6 +15,9 @@ pub enum Value {
     /// Members in order of first appearance, each name once.
     Object(Vec<(String, Value)>),
 }
+
+/// The members of an object, as they are collected: a name may still be there twice.
+pub(super) type Members = Vec<(String, Value)>;
 
 impl Value {
     /// The member called `name`, where this is an object that has one.
@@ -38,8 +42,97 @@ pub struct Malformed {
     pub message: String,
 }
 
+impl Malformed {
+    /// `message` about the byte at `offset` of `text`.
+    #[cold]
+    pub(super) fn at(text: &[u8], offset: usize, message: &str) -> Malformed {
+        let mut place = Place::START;
+        place.move_to(text, offset);
+        place.says(message)
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// A place that moves forward through a text, so that many places cost one pass.
+pub(super) struct Place {
+    offset: usize,
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    pub(super) const START: Place = Place { offset: 0, line: 1, column: 1 };
+
+    /// Moves on to `offset`, which must not lie behind.
+    pub(super) fn move_to(&mut self, text: &[u8], offset: usize) {
+        while self.offset < offset.min(text.len()) {
+            let byte = text[self.offset];
+            self.offset += 1;
+            if byte == b'\n' || (byte == b'\r' && text.get(self.offset) != Some(&b'\n')) {
+                self.line += 1;
+                self.column = 1;
+            } else if byte & 0xC0 != 0x80 {
+                self.column += 1;
+            }
+        }
+    }
+
+    pub(super) fn says(&self, message: &str) -> Malformed {
+        Malformed { offset: self.offset, line: self.line, column: self.column, message: message.to_owned() }
+    }
+}
+
+/// A member whose name was there before: (its index, the index of the first of that name).
+pub(super) type Repetition = (usize, usize);
+
+/// All repetitions, in order.
+pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
+    let mut found = Vec::new();
+    if members.len() <= 8 {
+        for (index, (name, _)) in members.iter().enumerate() {
+            if let Some(first) = members[..index].iter().position(|(earlier, _)| earlier == name) {
+                found.push((index, first));
+            }
+        }
+    } else {
+        let mut first_of = HashMap::with_capacity(members.len());
+        for (index, (name, _)) in members.iter().enumerate() {
+            let first = *first_of.entry(name.as_str()).or_insert(index);
+            if first != index {
+                found.push((index, first));
+            }
+        }
+    }
+    found
+}
+
+/// Lets the last value of a name win, at the place of its first.
+pub(super) fn let_last_win(members: &mut Members, repetitions: &[Repetition]) {
+    for &(index, first) in repetitions {
+        let (earlier, later) = members.split_at_mut(index);
+        std::mem::swap(&mut earlier[first].1, &mut later[0].1);
+    }
+    remove_repetitions(members, repetitions);
+}
+
+/// Takes the members that `repetitions` names out of a list that runs parallel to the members.
+pub(super) fn remove_repetitions<T>(list: &mut Vec<T>, repetitions: &[Repetition]) {
+    if repetitions.is_empty() {
+        return;
+    }
+    let mut index = 0;
+    let mut rest = repetitions;
+    list.retain(|_| {
+        let repeated = matches!(rest.first(), Some((next, _)) if *next == index);
+        if repeated {
+            rest = &rest[1..];
+        }
+        index += 1;
+        !repeated
+    });
 }

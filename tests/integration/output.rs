@@ -436,6 +436,21 @@ fn last_words_are_logged_when_stopping() {
 }
 
 #[test]
+fn what_a_killed_plugin_wrote_is_logged_to_the_last_line() {
+    let plugin = "#!/usr/bin/perl\n$SIG{TERM} = 'IGNORE';\nopen F, '>', 'count';\n\
+                  for (my $n = 1;; $n++) { syswrite STDOUT, \"$n\\n\"; sysseek F, 0, 0; syswrite F, $n; }\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let running = sandbox.launcher(["run", "--grace-period", "0.2", "plugins"]).start();
+    running.wait_for_stdout("[all_x.pl] 1000\n");
+    running.signal("TERM");
+    let logged = running.wait().lines_of("all_x.pl");
+    assert!(logged.iter().enumerate().all(|(index, line)| *line == (index + 1).to_string()), "in order, without a gap");
+    // Killed between the two writes it has written one line more than it counted.
+    let counted: usize = sandbox.read("count").parse().expect("a number");
+    assert!(logged.len() == counted || logged.len() == counted + 1, "{} logged, {counted} written", logged.len());
+}
+
+#[test]
 fn an_idle_plugin_costs_little_memory() {
     const PLUGINS: usize = 100;
     let sleeping = "#!/bin/sh\necho ready\nexec sleep 1000\n";

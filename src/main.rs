@@ -3,6 +3,63 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subreapers, signalfd and /proc");
 
+mod cli;
+mod configuration;
 mod document;
+mod error;
+mod escape;
+mod install;
+mod lines;
+mod nearest;
+mod notice;
+mod output;
+mod plugin;
+mod report;
+mod settings;
+mod supervisor;
+mod sys;
+mod timestamp;
 
-fn main() {}
+use cli::{Command, Request};
+use error::Error;
+use settings::Settings;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = run();
+    if let Err(error) = &outcome {
+        let _ = writeln!(io::stderr(), "{}: {}", cli::NAME, error.message());
+    }
+    ExitCode::from(outcome.unwrap_or_else(|error| error.status()))
+}
+
+fn run() -> Result<u8, Error> {
+    let (command, arguments) = match cli::parse(std::env::args_os().skip(1))? {
+        Request::Help(command) => return print(cli::help(command).as_bytes()),
+        Request::Version => {
+            return print(concat!("lmcache-plugin-launcher ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+        }
+        Request::Do(command, arguments) => (command, arguments),
+    };
+    match command {
+        Command::Run => {
+            let settings = Settings::resolve(&arguments)?;
+            supervisor::run(arguments, settings)
+        }
+        Command::List => report::list(&Settings::resolve(&arguments)?),
+        Command::Check => report::check(&Settings::resolve(&arguments)?),
+        Command::Get => print(&configuration::get(&arguments)?),
+        Command::Install => install::install(&arguments.operands[0]),
+    }
+}
+
+/// Writes an answer to standard output in one go.
+///
+/// # Errors
+/// No: nobody took it.
+pub fn print(text: &[u8]) -> Result<u8, Error> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {error}")))
+}

@@ -1,0 +1,336 @@
+//! Where the configuration comes from: the environment's JSON, the YAML or JSON file, and what is merged over it.
+//! It can hold secrets: nothing here puts a value of it into a message.
+
+use crate::cli::{Arguments, Opt};
+use crate::document::{Malformed, Value, json, yaml};
+use crate::error::Error;
+use crate::plugin::discovery::plain;
+use crate::settings::variable_of_lmcache;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The most bytes of one environment string, name, `=` and the final NUL included (MAX_ARG_STRLEN, execve(2)).
+pub const VARIABLE_LIMIT: usize = 131_072;
+
+/// What the longest of the two variables adds to the document: `LMCACHE_RUNTIME_PLUGIN_CONFIG=` and a NUL.
+const VARIABLE_OVERHEAD: usize = "LMCACHE_RUNTIME_PLUGIN_CONFIG=".len() + 1;
+
+/// The document that plugins receive.
+#[derive(Debug)]
+pub enum Configuration {
+    Fits(OsString),
+    /// Larger than one variable may be, even without its white space.
+    TooLarge {
+        bytes: usize,
+        compacted: usize,
+    },
+}
+
+impl Configuration {
+    /// Why no plugin can be started with it, with both sizes.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Configuration::Fits(_) => None,
+            Configuration::TooLarge { bytes, compacted } => Some(format!(
+                "the configuration has {bytes} bytes, {compacted} when compacted, and Linux caps one environment \
+                 variable at {VARIABLE_LIMIT} bytes with its name: shorten extra_config"
+            )),
+        }
+    }
+}
+
+/// The configuration and what the launcher itself reads in it.
+pub struct Loaded {
+    pub configuration: Configuration,
+    /// `None` where no source names any.
+    pub locations: Option<Vec<PathBuf>>,
+    /// The members of `extra_config`, or of `runtime_plugin_extra_config` in the multiprocess server's shape.
+    pub extra: Vec<(String, Value)>,
+    /// The file or variable that `extra` is from, for messages.
+    pub source: String,
+}
+
+/// A document and where it is from.
+struct Source {
+    name: String,
+    is_file: bool,
+    text: Vec<u8>,
+    value: Value,
+}
+
+impl Source {
+    fn read(name: String, is_file: bool, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
+        let is_yaml = is_file && !name.ends_with(".json");
+        let parsed = if is_yaml {
+            yaml::parse(&text).map(|document| {
+                warnings.extend(document.warnings.iter().map(|warning| place(&name, is_file, warning)));
+                document.value
+            })
+        } else {
+            json::parse(&text)
+        };
+        match parsed {
+            Ok(value) => Ok(Source { name, is_file, text, value }),
+            Err(malformed) => Err(Error::Usage(place(&name, is_file, &malformed))),
+        }
+    }
+
+    /// An error about the member `key`, which is searched in the text for its place.
+    fn wrong(&self, key: &str, problem: &str) -> Error {
+        let offset = self.text.windows(key.len()).position(|window| window == key.as_bytes()).unwrap_or(0);
+        let before = &self.text[..offset];
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+        let malformed = Malformed {
+            offset,
+            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
+            column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
+            message: format!("`{key}` {problem}"),
+        };
+        Error::Usage(place(&self.name, self.is_file, &malformed))
+    }
+
+    /// The locations that this document names. `null` is what LMCache writes for a setting that is not set.
+    fn locations(&self) -> Result<Option<Vec<PathBuf>>, Error> {
+        let set = |value: &&Value| **value != Value::Null;
+        for key in ["runtime_plugin_locations", "plugin_locations"] {
+            if let Some(value) = self.value.get(key).filter(set) {
+                return paths(value).map(Some).map_err(|problem| self.wrong(key, problem));
+            }
+        }
+        let nested = self.value.get("mp_config").and_then(|mp_config| mp_config.get("runtime_plugin_config"));
+        match nested.and_then(|config| config.get("locations")).filter(set) {
+            Some(value) => paths(value).map(Some).map_err(|problem| self.wrong("locations", problem)),
+            None => Ok(None),
+        }
+    }
+
+    fn is_mapping(&self) -> bool {
+        // A file of comments alone is a configuration in which nothing is set.
+        matches!(self.value, Value::Object(_)) || (self.is_file && self.value == Value::Null)
+    }
+}
+
+/// `file:line:column: message`, or variable and offset.
+fn place(name: &str, is_file: bool, malformed: &Malformed) -> String {
+    if is_file {
+        format!("{name}:{}:{}: {malformed}", malformed.line, malformed.column)
+    } else {
+        format!("{name}, offset {}: {malformed}", malformed.offset)
+    }
+}
+
+fn paths(value: &Value) -> Result<Vec<PathBuf>, &'static str> {
+    let path = |value: &Value| match value {
+        Value::String(path) if path.is_empty() => Err("names an empty path"),
+        Value::String(path) => Ok(PathBuf::from(path)),
+        _ => Err("wants a path or a list of paths"),
+    };
+    match value {
+        Value::Array(values) => values.iter().map(path).collect(),
+        value => Ok(vec![path(value)?]),
+    }
+}
+
+/// Loads the configuration for `run`, `list` and `check`.
+///
+/// # Errors
+/// Usage: the first source that is malformed, or that was named and cannot be read. With PROGRAM, a file that cannot be
+/// read is a warning: it never keeps PROGRAM from running.
+pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded, Error> {
+    let mut locations = match &arguments.operands[..] {
+        [] => variable_locations()?,
+        operands => Some(operands.iter().map(PathBuf::from).collect()),
+    };
+    let environment = environment_document(warnings)?;
+    if let Some(source) = &environment {
+        mapping(source)?;
+        if locations.is_none() {
+            locations = source.locations()?;
+        }
+    }
+    // LMCACHE_CONFIG_FILE stays set inside plugins: the file is read where it can still say something.
+    let is_needed = arguments.value(Opt::Config).is_some() || environment.is_none() || locations.is_none();
+    let file = match file_name(arguments).filter(|_| is_needed) {
+        None => None,
+        Some(name) => match read_file(&name) {
+            Ok(text) => Some(Source::read(name, true, text, warnings)?),
+            Err(problem) if !arguments.program.is_empty() => {
+                warnings.push(problem);
+                None
+            }
+            Err(problem) => return Err(Error::Usage(problem)),
+        },
+    };
+    if let Some(source) = &file {
+        mapping(source)?;
+        let named = source.locations()?;
+        locations = locations.or(named);
+    }
+    let overlay = overlay(arguments)?;
+    let source = environment.or(file).unwrap_or_else(nothing);
+    let is_merged = overlay.is_some();
+    let (value, name) = merge(source.value, overlay, &source.name)?;
+    let original = (!source.is_file && !is_merged).then_some(source.text);
+    let extra = match extra_member(&value).and_then(|key| value.get(key)) {
+        Some(Value::Object(members)) => members.clone(),
+        _ => Vec::new(),
+    };
+    Ok(Loaded { configuration: fit(original, &value), locations, extra, source: name })
+}
+
+/// Prints one value for `get`: of `--config`, else of the environment's JSON, else of LMCACHE_CONFIG_FILE.
+///
+/// # Errors
+/// Usage, as [`load`]; No where the document has no such value and there is no default.
+pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
+    let pointer = arguments.operands[0].to_str().ok_or_else(|| Error::Usage("POINTER is not UTF-8".into()))?;
+    let mut warnings = Vec::new();
+    let environment = match arguments.value(Opt::Config) {
+        Some(_) => None,
+        None => environment_document(&mut warnings)?,
+    };
+    let source = match (environment, file_name(arguments)) {
+        (Some(source), _) => source,
+        (None, Some(name)) => {
+            let text = read_file(&name).map_err(Error::Usage)?;
+            Source::read(name, true, text, &mut warnings)?
+        }
+        (None, None) => nothing(),
+    };
+    let overlay = overlay(arguments)?;
+    let (value, name) = merge(source.value, overlay, &source.name)?;
+    let found = value.pointer(pointer).map_err(|problem| Error::Usage(problem.into()))?;
+    let mut line = match (found, arguments.value(Opt::Default)) {
+        (Some(Value::String(text)), _) => text.clone().into_bytes(),
+        (Some(value), _) => {
+            let mut text = String::new();
+            json::write(value, &mut text);
+            text.into_bytes()
+        }
+        (None, Some(default)) => default.as_bytes().to_vec(),
+        (None, None) => {
+            return Err(Error::No(format!("{name} has nothing at `{pointer}`; --default gives it a value")));
+        }
+    };
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn nothing() -> Source {
+    let name = "the configuration (neither --config nor the environment gives one)".into();
+    Source { name, is_file: false, text: b"{}".to_vec(), value: Value::Object(Vec::new()) }
+}
+
+fn mapping(source: &Source) -> Result<(), Error> {
+    if source.is_mapping() {
+        return Ok(());
+    }
+    let malformed = Malformed { offset: 0, line: 1, column: 1, message: "the configuration is not a mapping".into() };
+    Err(Error::Usage(place(&source.name, source.is_file, &malformed)))
+}
+
+/// The JSON that LMCache, or a launcher, left in the environment.
+fn environment_document(warnings: &mut Vec<String>) -> Result<Option<Source>, Error> {
+    match variable_of_lmcache("CONFIG") {
+        Some((variable, text)) if !text.is_empty() => {
+            Source::read(variable, false, text.into_vec(), warnings).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// LMCACHE_RUNTIME_PLUGIN_LOCATIONS: one path, or a JSON array of them.
+fn variable_locations() -> Result<Option<Vec<PathBuf>>, Error> {
+    let Some((variable, text)) = variable_of_lmcache("LOCATIONS").filter(|(_, text)| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let bytes = text.as_bytes();
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let source = Source::read(variable, false, bytes.to_vec(), &mut Vec::new())?;
+        let malformed = |problem: &str| {
+            let message = problem.to_string();
+            Error::Usage(place(&source.name, false, &Malformed { offset: 0, line: 1, column: 1, message }))
+        };
+        return paths(&source.value).map(Some).map_err(malformed);
+    }
+    Ok(Some(vec![PathBuf::from(text)]))
+}
+
+fn file_name(arguments: &Arguments) -> Option<String> {
+    let name = arguments.value(Opt::Config).map(OsStr::to_os_string);
+    let name = name.or_else(|| std::env::var_os("LMCACHE_CONFIG_FILE").filter(|name| !name.is_empty()));
+    name.map(|name| name.to_string_lossy().into_owned())
+}
+
+fn read_file(name: &str) -> Result<Vec<u8>, String> {
+    fs::read(Path::new(name)).map_err(|error| format!("cannot read configuration `{name}`: {}", plain(&error)))
+}
+
+/// The object of `--extra-config`.
+fn overlay(arguments: &Arguments) -> Result<Option<Vec<(String, Value)>>, Error> {
+    let Some(text) = arguments.value(Opt::ExtraConfig) else { return Ok(None) };
+    match Source::read("--extra-config".into(), false, text.as_bytes().to_vec(), &mut Vec::new())?.value {
+        Value::Object(members) => Ok(Some(members)),
+        _ => Err(Error::Usage("--extra-config, offset 0: not a JSON object".into())),
+    }
+}
+
+/// The member that holds plugin parameters, in either shape of document.
+fn extra_member(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Object(_) if value.get("mp_config").is_some() => Some("runtime_plugin_extra_config"),
+        Value::Object(_) => Some("extra_config"),
+        _ => None,
+    }
+}
+
+/// Puts the members of the overlay over those of the same name.
+fn merge(value: Value, overlay: Option<Vec<(String, Value)>>, name: &str) -> Result<(Value, String), Error> {
+    let Some(overlay) = overlay else { return Ok((value, name.to_string())) };
+    let mut members = match value {
+        Value::Object(members) => members,
+        Value::Null => Vec::new(),
+        _ => return Err(Error::Usage(format!("{name}: --extra-config wants a mapping to merge into"))),
+    };
+    let is_multiprocess = members.iter().any(|(key, _)| key == "mp_config");
+    let key = if is_multiprocess { "runtime_plugin_extra_config" } else { "extra_config" };
+    let index = members.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
+        members.push((key.to_string(), Value::Null));
+        members.len() - 1
+    });
+    let mut extra = match std::mem::replace(&mut members[index].1, Value::Null) {
+        Value::Object(extra) => extra,
+        Value::Null => Vec::new(),
+        _ => return Err(Error::Usage(format!("{name}: `{key}` is not a mapping, so --extra-config cannot be merged"))),
+    };
+    for (key, value) in overlay {
+        match extra.iter_mut().find(|(name, _)| *name == key) {
+            Some(member) => member.1 = value,
+            None => extra.push((key, value)),
+        }
+    }
+    members[index].1 = Value::Object(extra);
+    Ok((Value::Object(members), format!("{name} with --extra-config")))
+}
+
+/// The text for the environment: the original byte for byte where there is one and it fits, else compact JSON.
+fn fit(original: Option<Vec<u8>>, value: &Value) -> Configuration {
+    let limit = VARIABLE_LIMIT - VARIABLE_OVERHEAD;
+    let bytes = match original {
+        Some(text) if text.len() <= limit => return Configuration::Fits(OsString::from_vec(text)),
+        Some(text) => Some(text.len()),
+        None => None,
+    };
+    let mut compact = String::new();
+    match value {
+        Value::Null => compact.push_str("{}"),
+        value => json::write(value, &mut compact),
+    }
+    if compact.len() <= limit {
+        Configuration::Fits(compact.into())
+    } else {
+        Configuration::TooLarge { bytes: bytes.unwrap_or(compact.len()), compacted: compact.len() }
+    }
+}

@@ -1,0 +1,243 @@
+//! Bytes to lines: a stream that arrives in chunks of any size leaves in lines, and in pieces where a line is too long.
+//! Pure: the same bytes give the same lines, however they were cut.
+
+/// The most bytes of one piece.
+pub const PIECE_LIMIT: usize = 64 * 1024;
+
+/// Above this, the buffer of a half line is given back when the line ends.
+const KEPT_CAPACITY: usize = 1024;
+
+/// A line, or a part of one that is over [`PIECE_LIMIT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Not the first of its line.
+    pub is_continuation: bool,
+    /// More of the line follows.
+    pub is_partial: bool,
+}
+
+const WHOLE: Piece = Piece { is_continuation: false, is_partial: false };
+
+/// Splits one stream.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    /// The line that has begun, without what was already passed on in pieces.
+    begun: Vec<u8>,
+    is_continuation: bool,
+}
+
+impl Splitter {
+    /// Takes the next bytes of the stream and passes on every line that they complete, without its `\n` or `\r\n`.
+    pub fn feed(&mut self, mut chunk: &[u8], mut emit: impl FnMut(&[u8], Piece)) {
+        if !self.begun.is_empty() {
+            let end = newline(chunk);
+            self.extend(&chunk[..end.unwrap_or(chunk.len())], &mut emit);
+            let Some(end) = end else { return };
+            self.end_line(&mut emit);
+            chunk = &chunk[end + 1..];
+        }
+        while let Some(end) = newline(chunk) {
+            let line = &chunk[..end];
+            if line.len() <= PIECE_LIMIT {
+                emit(without_carriage_return(line), WHOLE);
+            } else {
+                self.extend(line, &mut emit);
+                self.end_line(&mut emit);
+            }
+            chunk = &chunk[end + 1..];
+        }
+        self.extend(chunk, &mut emit);
+    }
+
+    /// Passes on a last line that has no newline. The stream may go on with a new line.
+    pub fn finish(&mut self, mut emit: impl FnMut(&[u8], Piece)) {
+        if self.begun.len() > PIECE_LIMIT {
+            // A `\r` was kept for a line end that never came.
+            self.pass_on_piece(&mut emit);
+        }
+        if !self.begun.is_empty() {
+            emit(&self.begun, Piece { is_continuation: self.is_continuation, is_partial: false });
+            self.forget();
+        }
+    }
+
+    fn end_line(&mut self, emit: &mut impl FnMut(&[u8], Piece)) {
+        let piece = Piece { is_continuation: self.is_continuation, is_partial: false };
+        emit(without_carriage_return(&self.begun), piece);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.is_continuation = false;
+        self.begun.clear();
+        self.begun.shrink_to(KEPT_CAPACITY);
+    }
+
+    /// Adds bytes that hold no newline to the line that has begun. A piece is passed on only when it is certain that
+    /// more of the line follows: a `\r` just behind the limit may belong to the line end.
+    fn extend(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(&[u8], Piece)) {
+        loop {
+            let total = self.begun.len() + bytes.len();
+            let may_end_here = total == PIECE_LIMIT + 1 && bytes.last().or(self.begun.last()) == Some(&b'\r');
+            if total <= PIECE_LIMIT || may_end_here {
+                self.begun.extend_from_slice(bytes);
+                return;
+            }
+            let (taken, rest) = bytes.split_at(PIECE_LIMIT.saturating_sub(self.begun.len()));
+            self.begun.extend_from_slice(taken);
+            bytes = rest;
+            self.pass_on_piece(emit);
+        }
+    }
+
+    /// Passes on as much of the line as fits into one piece. More than that must have begun.
+    fn pass_on_piece(&mut self, emit: &mut impl FnMut(&[u8], Piece)) {
+        let end = character_boundary(&self.begun[..PIECE_LIMIT]);
+        emit(&self.begun[..end], Piece { is_continuation: self.is_continuation, is_partial: true });
+        self.begun.drain(..end);
+        self.is_continuation = true;
+    }
+}
+
+fn without_carriage_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Where to cut so that no UTF-8 sequence is torn: before a sequence that the end cuts short.
+fn character_boundary(bytes: &[u8]) -> usize {
+    for back in 1..=3 {
+        let Some(&byte) = bytes.get(bytes.len().wrapping_sub(back)) else { break };
+        let length = match byte {
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            0x80..=0xbf => continue,
+            _ => break,
+        };
+        return if length > back { bytes.len() - back } else { bytes.len() };
+    }
+    bytes.len()
+}
+
+/// The place of the first `\n`, eight bytes at a step.
+pub fn newline(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const NEWLINES: u64 = ONES * b'\n' as u64;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        // A byte that is zero after the xor is the lowest whose high bit is set by the subtraction.
+        let word = u64::from_le_bytes(*word) ^ NEWLINES;
+        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if found != 0 {
+            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let start = words.len() * 8;
+    rest.iter().position(|&byte| byte == b'\n').map(|at| start + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pieces = Vec<(Vec<u8>, Piece)>;
+
+    fn split(chunks: &[&[u8]]) -> Pieces {
+        let mut splitter = Splitter::default();
+        let mut pieces = Vec::new();
+        let mut emit = |bytes: &[u8], piece| pieces.push((bytes.to_vec(), piece));
+        chunks.iter().for_each(|chunk| splitter.feed(chunk, &mut emit));
+        splitter.finish(&mut emit);
+        pieces
+    }
+
+    /// The same by the plainest means: the whole stream at once, byte by byte.
+    fn naive(stream: &[u8]) -> Pieces {
+        let mut pieces = Vec::new();
+        let mut lines: Vec<&[u8]> = stream.split(|&byte| byte == b'\n').collect();
+        let last = lines.pop().unwrap_or_default();
+        let ended = lines.into_iter().map(without_carriage_return);
+        for line in ended.chain((!last.is_empty()).then_some(last)) {
+            let mut rest = line;
+            let mut is_continuation = false;
+            while rest.len() > PIECE_LIMIT {
+                let end = character_boundary(&rest[..PIECE_LIMIT]);
+                pieces.push((rest[..end].to_vec(), Piece { is_continuation, is_partial: true }));
+                rest = &rest[end..];
+                is_continuation = true;
+            }
+            pieces.push((rest.to_vec(), Piece { is_continuation, is_partial: false }));
+        }
+        pieces
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % limit as u64) as usize
+        }
+    }
+
+    #[test]
+    fn lines_do_not_depend_on_how_the_stream_was_cut() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for round in 0..300 {
+            let alphabet: &[u8] =
+                [&b"ab\n\r"[..], b"\n", b"\r\n", "x\u{e9}\u{20ac}\u{1f600}".as_bytes(), b"\0\xff\x80a\n"][round % 5];
+            let mut stream = Vec::new();
+            for _ in 0..random.below(12) {
+                let length = match random.below(6) {
+                    0 => PIECE_LIMIT - 2 + random.below(5),
+                    1 => 2 * PIECE_LIMIT - 2 + random.below(5),
+                    _ => random.below(40),
+                };
+                if random.below(3) == 0 {
+                    stream.extend(std::iter::repeat_n(b'z', length));
+                } else {
+                    let letters: Vec<u8> =
+                        alphabet.iter().copied().filter(|_| length < 100 || random.below(2) == 0).collect();
+                    stream.extend(letters.iter().cycle().take(length.min(letters.len() * 100_000)));
+                }
+                stream.extend_from_slice([&b"\n"[..], b"\r\n", b"\r", b""][random.below(4)]);
+            }
+            let expected = naive(&stream);
+            for _ in 0..4 {
+                let mut chunks = Vec::new();
+                let mut rest = &stream[..];
+                while !rest.is_empty() {
+                    let most = [3, 100, 5000, 70_000, 200_000][random.below(5)];
+                    let (chunk, next) = rest.split_at((1 + random.below(most)).min(rest.len()));
+                    chunks.push(chunk);
+                    rest = next;
+                }
+                assert!(split(&chunks) == expected, "round {round}: {} bytes in {} chunks", stream.len(), chunks.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_the_line_without_its_end() {
+        for end in ["\n", "\r\n", ""] {
+            for (length, pieces) in [(65_535, 1), (65_536, 1), (65_537, 2), (131_072, 2), (131_073, 3)] {
+                let stream = ["x".repeat(length).as_bytes(), end.as_bytes()].concat();
+                assert_eq!(split(&[&stream]).len(), pieces, "{length} {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newline_is_found_wherever_it_is() {
+        for length in 0..40 {
+            let mut bytes = vec![0x8a_u8; length];
+            assert_eq!(newline(&bytes), None);
+            for at in (0..length).rev() {
+                bytes[at] = b'\n';
+                assert_eq!(newline(&bytes), Some(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `list` and `check`: the plan, as a table for people and as records for machines. Starts nothing.
+
+use crate::error::Error;
+use crate::notice::Record;
+use crate::plugin::discovery::{self, Decision, Entry, Plan};
+use crate::settings::{Format, Settings};
+use crate::supervisor::NO_LOCATIONS;
+use crate::{escape, sys};
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+/// Says what runs here, how, and why the rest does not.
+///
+/// # Errors
+/// Usage: no location is named. No: nobody takes the answer.
+pub fn list(settings: &Settings) -> Result<u8, Error> {
+    let plan = plan(settings)?;
+    let mut out = Vec::new();
+    match settings.format {
+        Format::Json => records(&plan, false, &mut out),
+        Format::Text => {
+            table(&plan, &mut out);
+            for bad in &plan.bad_locations {
+                row(&[bad.location.as_os_str().as_bytes(), b": ", bad.problem.as_bytes()], &mut out);
+            }
+        }
+    }
+    crate::print(&out)
+}
+
+/// Says what is wrong, and whether anything is.
+///
+/// # Errors
+/// As [`list`].
+pub fn check(settings: &Settings) -> Result<u8, Error> {
+    let plan = plan(settings)?;
+    let configuration = settings.configuration.problem();
+    let mut out = Vec::new();
+    let mut problems = 0;
+    match settings.format {
+        Format::Json => records(&plan, true, &mut out),
+        Format::Text => {}
+    }
+    let mut say = |what: &[u8], problem: &str| {
+        problems += 1;
+        if settings.format == Format::Text {
+            row(&[what, b": ", problem.as_bytes()], &mut out);
+        }
+    };
+    for bad in &plan.bad_locations {
+        say(bad.location.as_os_str().as_bytes(), &bad.problem);
+    }
+    for entry in &plan.entries {
+        for problem in problems_of(entry) {
+            say(entry.path.as_os_str().as_bytes(), problem);
+        }
+    }
+    for (directory, advice) in &plan.directory_advice {
+        say(directory.as_os_str().as_bytes(), advice);
+    }
+    for warning in configuration.iter().chain(&settings.warnings) {
+        say(b"configuration", warning);
+    }
+    if settings.format == Format::Json {
+        for (directory, advice) in &plan.directory_advice {
+            out.extend(
+                Record::empty().bytes("location", directory.as_os_str().as_bytes()).text("problem", advice).end(),
+            );
+        }
+        for warning in configuration.iter().chain(&settings.warnings) {
+            out.extend(Record::empty().text("configuration", warning).end());
+        }
+    } else {
+        let running = plan.entries.iter().filter(|entry| matches!(entry.decision, Decision::Run { .. })).count();
+        let files = plan.entries.len();
+        row(&[format!("{files} files, {running} run here, {problems} problems").as_bytes()], &mut out);
+    }
+    crate::print(&out)?;
+    Ok(u8::from(problems > 0))
+}
+
+fn plan(settings: &Settings) -> Result<Plan, Error> {
+    match &settings.locations {
+        Some(locations) => Ok(discovery::plan(locations, &settings.identity)),
+        None => Err(Error::Usage(NO_LOCATIONS.into())),
+    }
+}
+
+/// Everything that `check` finds wrong with a file.
+fn problems_of(entry: &Entry) -> impl Iterator<Item = &String> {
+    let error = match &entry.decision {
+        Decision::Error { reason } => Some(reason),
+        Decision::Run { .. } | Decision::Skip { .. } => None,
+    };
+    error.into_iter().chain(&entry.warnings).chain(&entry.advice)
+}
+
+fn records(plan: &Plan, has_problems: bool, out: &mut Vec<u8>) {
+    for entry in &plan.entries {
+        let (decision, reason) = decision(entry);
+        let mut record = Record::empty()
+            .bytes("path", entry.path.as_os_str().as_bytes())
+            .bytes("name", entry.name.as_bytes())
+            .text("decision", decision)
+            .text("reason", reason);
+        if let Decision::Run { command, .. } = &entry.decision {
+            record = record.list("command", command);
+        }
+        if has_problems {
+            let problems: Vec<&String> = problems_of(entry).collect();
+            record = record.list("problems", &problems);
+        }
+        out.extend(record.end());
+    }
+    for bad in &plan.bad_locations {
+        let location = bad.location.as_os_str().as_bytes();
+        out.extend(Record::empty().bytes("location", location).text("problem", &bad.problem).end());
+    }
+}
+
+fn decision(entry: &Entry) -> (&'static str, &str) {
+    match &entry.decision {
+        Decision::Run { reason, .. } => ("run", reason),
+        Decision::Skip { reason } => ("skip", reason),
+        Decision::Error { reason } => ("error", reason),
+    }
+}
+
+/// Decision, name, and the command or the reason, in columns that are as wide as they must be.
+fn table(plan: &Plan, out: &mut Vec<u8>) {
+    let width = plan.entries.iter().map(|entry| characters(entry.name.as_bytes())).max().unwrap_or(0).min(40);
+    let limit = sys::terminal_width(io::stdout().as_fd()).unwrap_or(usize::MAX);
+    for entry in &plan.entries {
+        let (decision, reason) = decision(entry);
+        let mut line = format!("{decision:<5}  ").into_bytes();
+        escape::one_line(entry.name.as_bytes(), &mut line);
+        let padding = width.saturating_sub(characters(entry.name.as_bytes())) + 2;
+        line.extend(std::iter::repeat_n(b' ', padding));
+        match &entry.decision {
+            Decision::Run { command, .. } => {
+                let words: Vec<&[u8]> = command.iter().map(|word: &OsString| word.as_bytes()).collect();
+                escape::one_line(&words.join(&b' '), &mut line);
+            }
+            Decision::Skip { .. } | Decision::Error { .. } => escape::one_line(reason.as_bytes(), &mut line),
+        }
+        shorten(&mut line, limit);
+        line.push(b'\n');
+        out.extend(line);
+    }
+}
+
+fn characters(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).chars().count()
+}
+
+/// Cuts a line to the width of the terminal.
+fn shorten(line: &mut Vec<u8>, limit: usize) {
+    let text = String::from_utf8_lossy(line);
+    if text.chars().count() > limit {
+        let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
+        *line = [kept.as_bytes(), "\u{2026}".as_bytes()].concat();
+    }
+}
+
+fn row(parts: &[&[u8]], out: &mut Vec<u8>) {
+    parts.iter().for_each(|part| escape::one_line(part, out));
+    out.push(b'\n');
+}

@@ -1,0 +1,348 @@
+//! Arguments, environment and file, resolved once into what to do. Precedence everywhere: command line, environment, file.
+
+use crate::cli::{Arguments, Opt, option_name};
+use crate::configuration::{self, Configuration};
+use crate::document::Value;
+use crate::error::Error;
+use crate::nearest::nearest;
+use crate::plugin::name::{Identity, stem};
+use crate::sys::Pid;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to do.
+#[derive(Debug)]
+pub struct Settings {
+    pub identity: Identity,
+    /// Role, worker id and worker count as they were given, for the environment of plugins.
+    pub identity_as_given: [OsString; 3],
+    /// `None` where no source names any.
+    pub locations: Option<Vec<PathBuf>>,
+    pub configuration: Configuration,
+    pub format: Format,
+    pub is_quiet: bool,
+    pub stderr: Stderr,
+    pub nice: Option<i32>,
+    pub oom_score_adj: Option<i32>,
+    pub parent: ParentPid,
+    /// The number of a descriptor whose end of file means that the parent is gone.
+    pub parent_fd: Option<i32>,
+    pub program: Vec<OsString>,
+    /// What is not wrong enough to stop for.
+    pub warnings: Vec<String>,
+    default_policy: Policy,
+    /// By file stem; what is `None` is the default's.
+    policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// What becomes of the two output streams of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stderr {
+    Merged,
+    Separate,
+}
+
+/// What to do when a plugin ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    Never,
+    OnFailure,
+    Always,
+}
+
+/// How one plugin is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub restart: Restart,
+    /// From SIGTERM to SIGKILL.
+    pub grace_period: Duration,
+}
+
+/// The process whose end ends us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParentPid {
+    /// Whatever process started us.
+    AtStart,
+    None,
+    Given(Pid),
+}
+
+const FORMATS: [(&str, Format); 2] = [("text", Format::Text), ("json", Format::Json)];
+const STDERRS: [(&str, Stderr); 2] = [("merged", Stderr::Merged), ("separate", Stderr::Separate)];
+const RESTARTS: [(&str, Restart); 3] =
+    [("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)];
+
+/// The keys of `extra_config` that begin with `plugin.launcher.`; `locations` is read by the LMCache bridge.
+const LAUNCHER_KEYS: [&str; 6] = ["restart", "grace_period", "format", "quiet", "stderr", "locations"];
+const LAUNCHER_PREFIX: &str = "plugin.launcher.";
+
+impl Settings {
+    /// How the plugin with this file name is treated.
+    pub fn policy(&self, file_name: &str) -> Policy {
+        let (restart, grace_period) = self.policies.get(stem(file_name)).copied().unwrap_or_default();
+        Policy {
+            restart: restart.unwrap_or(self.default_policy.restart),
+            grace_period: grace_period.unwrap_or(self.default_policy.grace_period),
+        }
+    }
+
+    /// From SIGTERM to SIGKILL, for what belongs to no plugin.
+    pub fn grace_period(&self) -> Duration {
+        self.default_policy.grace_period
+    }
+
+    /// Resolves everything that `run`, `list` and `check` need.
+    ///
+    /// # Errors
+    /// Usage: the first value that is malformed, with its place.
+    pub fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
+        let mut warnings = Vec::new();
+        let loaded = configuration::load(arguments, &mut warnings)?;
+        let role = given(arguments, Opt::Role, "ROLE").unwrap_or_default();
+        let (worker_id, worker_id_as_given) = number(arguments, Opt::WorkerId, "WORKER_ID", "0")?;
+        let (worker_count, worker_count_as_given) = number(arguments, Opt::WorkerCount, "WORKER_COUNT", "1")?;
+        let extra = Extra::read(&loaded.extra, &loaded.source, &mut warnings)?;
+        let settings = Settings {
+            identity: Identity {
+                role: (!role.is_empty()).then(|| role.to_string_lossy().into_owned()),
+                worker_id,
+                worker_count,
+            },
+            identity_as_given: [role, worker_id_as_given, worker_count_as_given],
+            locations: loaded.locations,
+            configuration: loaded.configuration,
+            format: choice(arguments, Opt::Format, &FORMATS)?.or(extra.format).unwrap_or(Format::Text),
+            is_quiet: arguments.value(Opt::Quiet).is_some() || extra.is_quiet.unwrap_or(false),
+            stderr: choice(arguments, Opt::Stderr, &STDERRS)?.or(extra.stderr).unwrap_or(Stderr::Merged),
+            nice: within(arguments, Opt::Nice, -20, 19)?,
+            oom_score_adj: within(arguments, Opt::OomScoreAdj, -1000, 1000)?,
+            parent: match within(arguments, Opt::ParentPid, 0, Pid::MAX)? {
+                None => ParentPid::AtStart,
+                Some(0) => ParentPid::None,
+                Some(pid) => ParentPid::Given(pid),
+            },
+            parent_fd: within(arguments, Opt::ParentFd, 0, i32::MAX)?,
+            program: arguments.program.clone(),
+            warnings,
+            default_policy: Policy {
+                restart: choice(arguments, Opt::Restart, &RESTARTS)?.or(extra.default.0).unwrap_or(Restart::Never),
+                grace_period: grace_period(arguments)?.or(extra.default.1).unwrap_or(Duration::from_secs(5)),
+            },
+            policies: overridable(extra.policies, arguments),
+        };
+        Ok(settings)
+    }
+}
+
+/// What the command line says about all plugins is above what the file says about one.
+fn overridable(
+    mut policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
+    arguments: &Arguments,
+) -> HashMap<String, (Option<Restart>, Option<Duration>)> {
+    for (restart, grace_period) in policies.values_mut() {
+        if arguments.value(Opt::Restart).is_some() {
+            *restart = None;
+        }
+        if arguments.value(Opt::GracePeriod).is_some() {
+            *grace_period = None;
+        }
+    }
+    policies
+}
+
+/// The value of an option, or of the variables that stand for it.
+fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString> {
+    arguments.value(option).map(OsStr::to_os_string).or_else(|| variable_of_lmcache(variable).map(|(_, value)| value))
+}
+
+/// LMCache's variable of this name, under its present prefix or else its older one, and which of them it was.
+pub fn variable_of_lmcache(name: &str) -> Option<(String, OsString)> {
+    ["LMCACHE_RUNTIME_PLUGIN_", "LMCACHE_PLUGIN_"].iter().find_map(|prefix| {
+        let variable = [prefix, name].concat();
+        std::env::var_os(&variable).map(|value| (variable, value))
+    })
+}
+
+/// A whole number of the identity: its value, and the text that plugins get.
+fn number(arguments: &Arguments, option: Opt, variable: &str, default: &str) -> Result<(i64, OsString), Error> {
+    let (place, text) = match arguments.value(option) {
+        Some(text) => (option_name(option).to_string(), text.to_os_string()),
+        None => match variable_of_lmcache(variable) {
+            Some((variable, text)) if !text.is_empty() => (variable, text),
+            _ => (String::new(), default.into()),
+        },
+    };
+    match text.to_str().and_then(|text| text.parse().ok()) {
+        Some(value) => Ok((value, text)),
+        None => Err(Error::Usage(format!("{place}, offset 0: `{}` is not a whole number", text.to_string_lossy()))),
+    }
+}
+
+fn text_of(arguments: &Arguments, option: Opt) -> Option<String> {
+    arguments.value(option).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn choice<T: Copy>(arguments: &Arguments, option: Opt, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
+    let Some(text) = text_of(arguments, option) else { return Ok(None) };
+    choose(&text, choices).map(Some).map_err(|problem| Error::Usage(format!("`{}` {problem}", option_name(option))))
+}
+
+/// The choice that `text` names; else what is wrong, to follow a name.
+fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
+        return Ok(value);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    Err(format!("takes {}, not `{text}`", names.join(" or ")))
+}
+
+fn within(arguments: &Arguments, option: Opt, least: i32, most: i32) -> Result<Option<i32>, Error> {
+    let Some(text) = text_of(arguments, option) else { return Ok(None) };
+    match text.parse() {
+        Ok(value) if (least..=most).contains(&value) => Ok(Some(value)),
+        _ => Err(Error::Usage(format!(
+            "`{}` takes a whole number from {least} to {most}, not `{text}`",
+            option_name(option)
+        ))),
+    }
+}
+
+fn grace_period(arguments: &Arguments) -> Result<Option<Duration>, Error> {
+    let Some(text) = text_of(arguments, Opt::GracePeriod) else { return Ok(None) };
+    match seconds(&text) {
+        Some(duration) => Ok(Some(duration)),
+        None => Err(Error::Usage(format!("`--grace-period` takes seconds, such as 5 or 0.5, not `{text}`"))),
+    }
+}
+
+/// Seconds in decimal notation, at most about 30 years of them.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanoseconds = nanoseconds.fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
+    (whole <= 1_000_000_000).then(|| Duration::new(whole, nanoseconds))
+}
+
+/// What `extra_config` says to the launcher.
+#[derive(Default)]
+struct Extra {
+    format: Option<Format>,
+    is_quiet: Option<bool>,
+    stderr: Option<Stderr>,
+    default: (Option<Restart>, Option<Duration>),
+    policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
+}
+
+impl Extra {
+    fn read(members: &[(String, Value)], source: &str, warnings: &mut Vec<String>) -> Result<Extra, Error> {
+        let mut extra = Extra::default();
+        for (key, value) in members {
+            let wrong = |problem: String| Error::Usage(format!("{source}: `{key}` {problem}"));
+            if let Some(name) = key.strip_prefix(LAUNCHER_PREFIX) {
+                match name {
+                    "restart" => extra.default.0 = Some(choose(&bare(value), &RESTARTS).map_err(wrong)?),
+                    "grace_period" => extra.default.1 = Some(duration(value).map_err(wrong)?),
+                    "format" => extra.format = Some(choose(&bare(value), &FORMATS).map_err(wrong)?),
+                    "stderr" => extra.stderr = Some(choose(&bare(value), &STDERRS).map_err(wrong)?),
+                    "quiet" => {
+                        extra.is_quiet = Some(choose(&bare(value), &[("true", true), ("false", false)]).map_err(wrong)?)
+                    }
+                    "locations" => {}
+                    unknown => warnings.push(match nearest(unknown, LAUNCHER_KEYS) {
+                        Some(near) => {
+                            format!("{source}: unknown key `{key}`; did you mean `{LAUNCHER_PREFIX}{near}`?")
+                        }
+                        None => format!("{source}: unknown key `{key}`; known are {}", LAUNCHER_KEYS.join(", ")),
+                    }),
+                }
+            } else if let Some((stem, name)) = key.strip_prefix("plugin.").and_then(|rest| rest.rsplit_once('.')) {
+                // A plugin may use such a key in a way of its own: then it gets the default, and a warning.
+                let read = match name {
+                    "restart" => choose(&bare(value), &RESTARTS).map(|restart| extra.policy(stem).0 = Some(restart)),
+                    "grace_period" => duration(value).map(|period| extra.policy(stem).1 = Some(period)),
+                    _ => Ok(()),
+                };
+                if let Err(problem) = read {
+                    warnings.push(format!("{source}: `{key}` {problem}"));
+                }
+            }
+        }
+        Ok(extra)
+    }
+
+    fn policy(&mut self, stem: &str) -> &mut (Option<Restart>, Option<Duration>) {
+        self.policies.entry(stem.to_string()).or_default()
+    }
+}
+
+/// A scalar as text.
+fn bare(value: &Value) -> String {
+    match value {
+        Value::String(text) | Value::Number(text) => text.clone(),
+        Value::Bool(true) => "true".into(),
+        Value::Bool(false) => "false".into(),
+        Value::Null => "null".into(),
+        Value::Array(_) | Value::Object(_) => "a collection".into(),
+    }
+}
+
+fn duration(value: &Value) -> Result<Duration, String> {
+    let text = bare(value);
+    seconds(&text).ok_or_else(|| format!("takes seconds, such as 5 or 0.5, not `{text}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_decimal() {
+        for (text, expected) in [
+            ("5", Some(Duration::from_secs(5))),
+            ("0", Some(Duration::ZERO)),
+            ("0.25", Some(Duration::from_millis(250))),
+            (".5", Some(Duration::from_millis(500))),
+            ("1.", Some(Duration::from_secs(1))),
+            ("1.0000000019", Some(Duration::new(1, 1))),
+            ("", None),
+            (".", None),
+            ("-1", None),
+            ("1e3", None),
+            ("1s", None),
+            ("inf", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_found_by_the_stem_of_the_file() {
+        let members = [
+            ("plugin.launcher.restart".to_string(), Value::String("always".into())),
+            ("plugin.all_x.restart".to_string(), Value::String("never".into())),
+            ("plugin.all_x.grace_period".to_string(), Value::Number("0.5".into())),
+            ("plugin.all_x.port".to_string(), Value::Number("1".into())),
+            ("plugin.launcher.gracePeriod".to_string(), Value::Number("1".into())),
+        ];
+        let mut warnings = Vec::new();
+        let extra = Extra::read(&members, "x.yaml", &mut warnings).unwrap();
+        assert_eq!(extra.default, (Some(Restart::Always), None));
+        assert_eq!(extra.policies["all_x"], (Some(Restart::Never), Some(Duration::from_millis(500))));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("did you mean `plugin.launcher.grace_period`"), "{warnings:?}");
+    }
+}

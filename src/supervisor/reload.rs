@@ -1,0 +1,93 @@
+//! SIGHUP: configuration and locations are read again. New plugins start, removed ones stop, changed ones restart, the
+//! rest is left alone; a configuration that cannot be used changes nothing.
+
+use super::{NO_LOCATIONS, State, Supervisor, Then};
+use crate::notice::Notice;
+use crate::output::PluginId;
+use crate::plugin::discovery::{self, Decision};
+use crate::settings::Settings;
+use std::collections::hash_map::{DefaultHasher, HashMap};
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A digest of a file's content; 0 where it cannot be read.
+pub fn digest(path: &Path) -> u64 {
+    let Ok(mut file) = File::open(path) else { return 0 };
+    let mut hasher = DefaultHasher::new();
+    let mut block = [0; 8192];
+    while let Ok(count @ 1..) = file.read(&mut block) {
+        hasher.write(&block[..count]);
+    }
+    hasher.finish()
+}
+
+impl Supervisor {
+    /// Reads everything again and acts on the differences.
+    pub(super) fn reload(&mut self) {
+        let mut settings = match Settings::resolve(&self.arguments) {
+            Ok(settings) if settings.locations.is_some() => settings,
+            Ok(_) => return self.refuse_reload(NO_LOCATIONS),
+            Err(error) => return self.refuse_reload(error.message()),
+        };
+        let locations = settings.locations.clone().unwrap_or_default();
+        // How records are written stays as it is: a log does not change its format half-way.
+        settings.format = self.settings.format;
+        settings.stderr = self.settings.stderr;
+        settings.is_quiet = self.settings.is_quiet;
+        self.settings = settings;
+        self.set_environment(&locations);
+        for warning in std::mem::take(&mut self.settings.warnings) {
+            self.say(&Notice::Warning { plugin: None, reason: &warning });
+        }
+        let plan = discovery::plan(&locations, &self.settings.identity);
+        for bad in &plan.bad_locations {
+            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
+        }
+
+        let now = Instant::now();
+        let longest = plan.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+        let mut old: HashMap<PathBuf, PluginId> =
+            self.plugins.iter().map(|(&id, plugin)| (plugin.path.clone(), id)).collect();
+        for entry in plan.entries {
+            let runs = matches!(entry.decision, Decision::Run { .. });
+            match old.get(&entry.path).copied() {
+                None if runs => self.take_in(entry, longest),
+                Some(id) if runs => {
+                    old.remove(&entry.path);
+                    self.renew(id, entry, now);
+                }
+                None | Some(_) => {}
+            }
+        }
+        for id in old.into_values() {
+            self.stop_one(id, Then::Forget, now);
+        }
+    }
+
+    fn refuse_reload(&self, problem: &str) {
+        let reason = format!("not reloaded, nothing was changed: {problem}");
+        self.say(&Notice::Warning { plugin: None, reason: &reason });
+    }
+
+    /// A plugin that was there before and still is.
+    fn renew(&mut self, id: PluginId, entry: discovery::Entry, now: Instant) {
+        let content = digest(&entry.path);
+        let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let policy = self.settings.policy(&file_name);
+        let Decision::Run { command, .. } = entry.decision else { return };
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        plugin.policy = policy;
+        // One that was on its way out is wanted again.
+        let was_leaving = matches!(plugin.state, State::Stopping { then: Then::Forget | Then::End, .. });
+        if plugin.content != content || plugin.command != command || was_leaving {
+            plugin.content = content;
+            plugin.command = command;
+            plugin.has_failed = false;
+            plugin.backoff = Default::default();
+            self.stop_one(id, Then::StartAt(now), now);
+        }
+    }
+}

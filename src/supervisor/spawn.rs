@@ -1,0 +1,140 @@
+//! Starting one process: a plugin with its environment and its pipes, or PROGRAM as if we were not there.
+
+use crate::configuration::Configuration;
+use crate::output::Stream;
+use crate::settings::{Settings, Stderr};
+use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, IsTerminal, PipeReader};
+use std::process::{Command, Stdio};
+
+/// The canonical locations that a launcher above us runs, as a JSON array.
+pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
+/// Which launcher and which of its plugins a process belongs to, inherited by all that it starts.
+pub const ID_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_ID";
+
+const PARENT_VARIABLE: &str = "LMCACHE_PLUGIN_PARENT_PID";
+const PREFIXES: [&str; 2] = ["LMCACHE_PLUGIN_", "LMCACHE_RUNTIME_PLUGIN_"];
+
+/// How this process was before it changed, for those it starts.
+#[derive(Clone, Copy)]
+pub struct Inherited {
+    pub signals: SignalState,
+    pub descriptors: DescriptorLimit,
+}
+
+/// A plugin that was started.
+pub struct Started {
+    pub pid: Pid,
+    pub pipes: Vec<(Stream, PipeReader)>,
+    /// What was wished and not granted.
+    pub warnings: Vec<String>,
+}
+
+/// The variables that every plugin gets beside the launcher's own environment, but the identifier of the plugin.
+pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<(String, Option<OsString>)> {
+    let [role, worker_id, worker_count] = settings.identity_as_given.clone();
+    let configuration = match &settings.configuration {
+        Configuration::Fits(text) => text.clone(),
+        Configuration::TooLarge { .. } => OsString::new(),
+    };
+    let mut variables = Vec::new();
+    for prefix in PREFIXES {
+        for (name, value) in
+            [("ROLE", &role), ("CONFIG", &configuration), ("WORKER_ID", &worker_id), ("WORKER_COUNT", &worker_count)]
+        {
+            variables.push(([prefix, name].concat(), Some(value.clone())));
+        }
+    }
+    variables.push((PARENT_VARIABLE.into(), attached_to.map(|pid| pid.to_string().into())));
+    variables.push(("PYTHONUNBUFFERED".into(), Some("1".into())));
+    variables.push((LOCATIONS_VARIABLE.into(), Some(locations.into())));
+    variables
+}
+
+/// Starts a plugin in a process group of its own, without input, its output in pipes.
+///
+/// # Errors
+/// As pipe(2), fork(2) and execve(2) have them.
+pub fn plugin(
+    words: &[OsString],
+    id: &str,
+    environment: &[(String, Option<OsString>)],
+    settings: &Settings,
+    inherited: &Inherited,
+) -> io::Result<Started> {
+    let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
+    command.args(words.iter().skip(1)).stdin(Stdio::null());
+    for (name, value) in environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env(ID_VARIABLE, id);
+    let (reader, writer) = io::pipe()?;
+    let mut pipes = Vec::new();
+    match settings.stderr {
+        Stderr::Merged => {
+            command.stdout(writer.try_clone()?).stderr(writer);
+            pipes.push((Stream::Merged, reader));
+        }
+        Stderr::Separate => {
+            let (error_reader, error_writer) = io::pipe()?;
+            command.stdout(writer).stderr(error_writer);
+            pipes.push((Stream::Stdout, reader));
+            pipes.push((Stream::Stderr, error_reader));
+        }
+    }
+    let setup = ChildSetup {
+        dies_with_parent: true,
+        signals: SignalState::default_state(),
+        descriptors: inherited.descriptors,
+        takes_terminal: false,
+        nice: settings.nice,
+        oom_score_adj: settings.oom_score_adj,
+    };
+    sys::prepare_child(&mut command, setup);
+    let pid = command.spawn()?.id() as Pid;
+    Ok(Started { pid, pipes, warnings: refusals(settings, pid) })
+}
+
+/// What the kernel did not grant to a plugin that runs all the same.
+fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let (Some(wished), Some(granted)) = (settings.nice, settings.nice.and_then(|_| sys::nice_of(pid)))
+        && wished != granted
+    {
+        warnings.push(format!("--nice {wished} is not permitted; it runs with {granted}"));
+    }
+    if let Some(wished) = settings.oom_score_adj {
+        let granted = fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap_or_default();
+        let granted = granted.trim();
+        if !granted.is_empty() && granted != wished.to_string() {
+            warnings.push(format!("--oom-score-adj {wished} is not permitted; it runs with {granted}"));
+        }
+    }
+    warnings
+}
+
+/// Starts PROGRAM with everything that the launcher inherited, and the terminal if the launcher had it.
+///
+/// # Errors
+/// As fork(2) and execve(2) have them.
+pub fn program(words: &[OsString], launcher_group: Pid, inherited: &Inherited) -> io::Result<Pid> {
+    let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
+    command.args(words.iter().skip(1));
+    let is_foreground = sys::foreground_group() == Some(launcher_group);
+    let setup = ChildSetup {
+        dies_with_parent: false,
+        signals: inherited.signals,
+        descriptors: inherited.descriptors,
+        // In a pipeline the terminal stays with the whole job; PROGRAM gets it when it asks.
+        takes_terminal: is_foreground && io::stdin().is_terminal() && io::stdout().is_terminal(),
+        nice: None,
+        oom_score_adj: None,
+    };
+    sys::prepare_child(&mut command, setup);
+    Ok(command.spawn()?.id() as Pid)
+}

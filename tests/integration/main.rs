@@ -1,1 +1,31 @@
 //! Each promise of the launcher, shown on the real executable with real processes.
+
+// What cannot happen in a test fails it.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod json;
+mod namespace;
+mod plugins;
+mod processes;
+mod sandbox;
+
+mod check;
+mod cli;
+mod discovery;
+mod environment;
+mod get;
+mod install;
+mod interpreter;
+mod lifetime;
+mod naming;
+mod neighbours;
+mod output;
+mod parent;
+mod pid1;
+mod program;
+mod reload;
+mod restart;
+mod settings;
+mod status;
+mod stop;
+mod terminal;

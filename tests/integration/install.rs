@@ -1,0 +1,67 @@
+//! `install DIR`: a copy of this executable, whole, executable, also over one that runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::sandbox::{self, Sandbox};
+
+const NAME: &str = "lmcache-plugin-launcher";
+
+#[test]
+fn it_copies_itself_and_prints_the_path() {
+    let sandbox = Sandbox::new();
+    let done = sandbox.launcher(["install", "plugins"]).output();
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(done.text(), format!("plugins/{NAME}\n"));
+    let copy = sandbox.path("plugins").join(NAME);
+    assert_eq!(fs::metadata(&copy).expect("it is there").permissions().mode() & 0o7777, 0o755);
+    assert!(fs::read(&copy).expect("readable") == fs::read(sandbox::LAUNCHER).expect("readable"), "the same bytes");
+    let version = sandbox.command(copy.to_str().expect("UTF-8"), ["--version"]).output();
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(fs::read_dir(sandbox.path("plugins")).expect("a directory").count(), 1, "nothing else is left there");
+}
+
+#[test]
+fn the_mode_does_not_depend_on_the_umask() {
+    let sandbox = Sandbox::new();
+    let done = sandbox.command("sh", ["-c", "umask 077; \"$LAUNCHER\" install plugins"]).output();
+    assert_eq!(done.status.code(), Some(0));
+    let mode = fs::metadata(sandbox.path("plugins").join(NAME)).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o755);
+}
+
+#[test]
+fn it_replaces_a_copy_that_runs() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    fs::create_dir(sandbox.path("bin")).expect("a directory");
+    assert_eq!(sandbox.launcher(["install", "bin"]).output().status.code(), Some(0));
+    let copy = sandbox.text("bin/lmcache-plugin-launcher");
+    let running = sandbox.command(&copy, ["run", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    for program in [sandbox::LAUNCHER, &copy] {
+        let again = sandbox.command(program, ["install", "bin"]).output();
+        assert_eq!(again.status.code(), Some(0), "{}", again.stderr);
+    }
+    running.signal("TERM");
+    assert_eq!(running.wait().status.code(), Some(0));
+    assert_eq!(fs::read_dir(sandbox.path("bin")).expect("a directory").count(), 1);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "");
+    let done = sandbox.launcher(["install", "file"]).output();
+    assert!(matches!(done.status.code(), Some(1 | 2)), "{:?}", done.status);
+    assert!(done.stderr.contains("file"), "{}", done.stderr);
+    assert_eq!(done.stderr.lines().count(), 1);
+}
+
+#[test]
+fn it_works_without_proc() {
+    let sandbox = Sandbox::new();
+    let script = "mount -t tmpfs none /proc && ! [ -e /proc/self ] && exec \"$LAUNCHER\" install plugins";
+    let done = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).output();
+    assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    assert!(fs::read(sandbox.path("plugins").join(NAME)).expect("a copy") == fs::read(sandbox::LAUNCHER).expect("it"));
+}

@@ -1,0 +1,206 @@
+//! Nothing survives: every death of the parent and of the launcher's own processes, times every kind of plugin.
+//! Each row has a negative control: under a plain shell the same death leaves the same plugins running.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::plugins::{self, KINDS};
+use crate::processes;
+use crate::sandbox::{self, Running, Sandbox, wait_for};
+
+const GRACE: Duration = Duration::from_millis(700);
+
+/// The host: it starts its arguments, writes down their pid, and ends as it is told.
+const HOST: &str = "import os, subprocess, sys\n\
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)\n\
+    with open('started', 'w') as file:\n    \
+        file.write(f'{child.pid}\\n')\n\
+    sys.stdin.readline()\n\
+    os._exit(3)\n";
+
+/// What plain shells do: one starts the plugins, as our supervisor would; the other one starts that one.
+const SHELLS: &str = "sh -c 'for plugin in plugins/*; do\n\
+    case $plugin in *.py) python3 $plugin;; *.pl) perl $plugin;; *) bash $plugin;; esac &\n\
+    done; wait' & wait\n";
+
+/// Whose death, and how.
+#[derive(Clone, Copy)]
+enum Death {
+    ParentExits,
+    Parent(&'static str),
+    Launcher(&'static str),
+    Supervisor(&'static str),
+}
+
+/// Starts all kinds of plugins under a host, by this command, and waits until they stand.
+fn start<'s>(sandbox: &'s Sandbox, command: &[&str]) -> (Running<'s>, u32) {
+    plugins::write(sandbox);
+    sandbox.write("host.py", HOST);
+    let host = sandbox.command("python3", ["host.py"]).args(command).stdin(Stdio::piped()).start();
+    plugins::wait_until_ready(sandbox);
+    let started = sandbox.wait_for_file("started").trim().parse().expect("a pid");
+    let standing = plugins::living(sandbox);
+    assert_eq!(standing.len(), KINDS.len(), "every kind has a process: {standing:#?}");
+    (host, started)
+}
+
+/// Lets them die, and waits until they are dead.
+fn kill(death: Death, host: &mut Running, started: u32) {
+    let by = |signal: &str, pid: u32| {
+        sandbox::send(signal, &[pid]);
+        pid
+    };
+    match death {
+        Death::ParentExits => host.write("end\n"),
+        Death::Parent(signal) => host.signal(signal),
+        Death::Launcher(signal) => drop(by(signal, started)),
+        Death::Supervisor(signal) => {
+            let children = processes::children_of(started);
+            assert_eq!(children.len(), 1, "the launcher has one child, the supervisor");
+            let supervisor = by(signal, children[0]);
+            wait_for("the supervisor is dead", || !processes::is_alive(supervisor));
+        }
+    }
+    match death {
+        Death::ParentExits | Death::Parent(_) => wait_for("the host is dead", || !host.is_running()),
+        Death::Launcher("KILL") => wait_for("the launcher is dead", || !processes::is_alive(started)),
+        Death::Launcher(_) | Death::Supervisor(_) => (),
+    }
+}
+
+fn nothing_survives(death: Death) {
+    let sandbox = Sandbox::new();
+    let grace = GRACE.as_secs_f64().to_string();
+    let (mut host, started) = start(&sandbox, &[sandbox::LAUNCHER, "run", "--grace-period", &grace, "plugins"]);
+    let deadline = Instant::now() + GRACE + sandbox::MARGIN;
+    kill(death, &mut host, started);
+    wait_for("every kind is gone, or it is too late", || {
+        plugins::living(&sandbox).is_empty() || Instant::now() > deadline
+    });
+    let left = plugins::living(&sandbox);
+    assert!(left.is_empty(), "left: {left:#?}");
+    wait_for("the launcher is gone, or it is too late", || !processes::is_alive(started) || Instant::now() > deadline);
+    assert!(!processes::is_alive(started), "the launcher is still there");
+    if matches!(death, Death::ParentExits | Death::Parent(_)) {
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}
+
+/// The control: with shells in place of the launcher every kind survives the same death.
+fn everything_survives_under_a_shell(death: Death) {
+    let sandbox = Sandbox::new();
+    let (mut host, started) = start(&sandbox, &["sh", "-c", SHELLS]);
+    kill(death, &mut host, started);
+    if let Death::Launcher(_) = death {
+        wait_for("the shell is dead", || !processes::is_alive(started));
+    }
+    // The dead cannot come back, so one look after the death decides.
+    let survivors = plugins::living(&sandbox);
+    assert_eq!(survivors.len(), KINDS.len(), "survivors: {survivors:#?}");
+}
+
+macro_rules! rows {
+    ($($name:ident: $death:expr;)*) => {$(
+        mod $name {
+            #[test]
+            fn leaves_nothing() {
+                use super::Death::*;
+                super::nothing_survives($death);
+            }
+
+            #[test]
+            fn leaves_everything_under_a_shell() {
+                use super::Death::*;
+                super::everything_survives_under_a_shell($death);
+            }
+        }
+    )*};
+}
+
+rows! {
+    parent_exits: ParentExits;
+    parent_gets_term: Parent("TERM");
+    parent_is_killed: Parent("KILL");
+    parent_crashes: Parent("SEGV");
+    launcher_gets_term: Launcher("TERM");
+    launcher_gets_int: Launcher("INT");
+    launcher_is_killed: Launcher("KILL");
+    supervisor_is_killed: Supervisor("KILL");
+}
+
+#[test]
+fn a_killed_supervisor_is_told_by_status_137() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    sandbox::send("KILL", &[running.supervisor()]);
+    assert_eq!(running.wait().status.code(), Some(137));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn what_a_plugin_left_behind_runs_on_until_the_launcher_stops() {
+    let leaving = "#!/bin/sh\nsetsid sh -c 'echo $$ >left; exec sleep 1000' >/dev/null 2>&1 &\nexit 0\n";
+    let staying = "#!/bin/sh\nexec sleep 1000\n";
+    let sandbox = Sandbox::with([("all_leaving.sh", leaving), ("all_staying.sh", staying)]);
+    let running = sandbox.run_json(&["--grace-period", "20"]).start();
+    running.wait_for_event("exited", "all_leaving.sh");
+    let left = sandbox.wait_for_file("left").trim().parse().expect("a pid");
+    assert!(processes::is_alive(left));
+    running.signal("TERM");
+    assert_eq!(running.wait().status.code(), Some(0));
+    assert!(!processes::is_alive(left));
+}
+
+#[test]
+fn the_launcher_ends_when_no_plugin_runs_and_takes_what_they_left_with_it() {
+    let leaving = "#!/bin/sh\nsetsid sleep 1000 >/dev/null 2>&1 &\nsleep 1000 &\nexit 0\n";
+    let sandbox = Sandbox::with([("all_leaving.sh", leaving)]);
+    let done = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).output();
+    assert_eq!(done.status.code(), Some(0));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
+    let deaf = "#!/bin/bash\ntrap '' TERM\n(while :; do sleep 0.1; done) &\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("all_deaf.sh", deaf)]);
+    let script = "mount -t tmpfs none /proc && exec \"$LAUNCHER\" run --grace-period 0.5 plugins";
+    let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
+    running.wait_for_stdout("[all_deaf.sh] ready");
+    running.signal("TERM");
+    let done = running.wait_within(Duration::from_millis(500) + sandbox::MARGIN);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn an_idle_launcher_does_not_wake_up() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let running = sandbox.launcher(["run", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    let processes = [running.pid(), running.supervisor()];
+    let wakeups = || processes.iter().map(|pid| context_switches(*pid)).sum::<u64>();
+    // Once it has come to rest, a second without a switch shows that nothing ticks.
+    let mut before = wakeups();
+    let mut since = Instant::now();
+    wait_for("a second without a wake-up", || {
+        let now = wakeups();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+        since.elapsed() > Duration::from_millis(1200)
+    });
+}
+
+/// How often the threads of a process gave up the processor by themselves.
+fn context_switches(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let switches = |task: std::fs::DirEntry| {
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    tasks.filter_map(|task| switches(task.ok()?)).sum()
+}

@@ -1,0 +1,148 @@
+//! The launcher goes when its parent does, and only then.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::processes;
+use crate::sandbox::{self, Sandbox, wait_for};
+
+const SLEEPING: &str = "#!/bin/sh\necho ready\nexec sleep 1000\n";
+const TICKING: &str = "#!/bin/sh\nwhile :; do echo tick; sleep 0.05; done\n";
+
+/// Waits until the plugin has printed this many more lines: it lives on.
+fn wait_for_ticks(count: impl Fn() -> usize, more: usize) {
+    let before = count();
+    wait_for("the plugin lives on", || count() >= before + more);
+}
+
+#[test]
+fn any_process_can_be_the_parent() {
+    let sandbox =
+        Sandbox::with([("all_x.sh", "#!/bin/sh\necho \"parent $LMCACHE_PLUGIN_PARENT_PID\"\nexec sleep 1000\n")]);
+    let host = sandbox.command("sleep", ["1000"]).start();
+    let pid = host.pid().to_string();
+    let running = sandbox.launcher(["run", "--grace-period", "20", "--parent-pid", &pid, "plugins"]).start();
+    running.wait_for_stdout(&format!("[all_x.sh] parent {pid}\n"));
+    host.signal("KILL");
+    assert_eq!(running.wait().status.code(), Some(0), "the parent went");
+}
+
+#[test]
+fn a_parent_already_gone_means_stop_and_start_nothing() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    let done = sandbox.command("sh", ["-c", "true & wait; echo $!"]).output();
+    let gone = done.text().trim().to_owned();
+    let done = sandbox.launcher(["run", "--parent-pid", &gone, "plugins"]).output();
+    assert_eq!(done.status.code(), Some(0));
+    assert!(!sandbox.path("started").exists());
+}
+
+#[test]
+fn parent_pid_0_watches_nobody() {
+    let sandbox = Sandbox::with([("all_x.sh", TICKING)]);
+    let log = sandbox.text("log");
+    let script = "\"$LAUNCHER\" run --parent-pid 0 plugins >\"$0\" 2>&1 & echo $! >launcher";
+    assert!(sandbox.command("sh", ["-c", script, &log]).output().status.success());
+    let launcher: u32 = sandbox.wait_for_file("launcher").trim().parse().expect("a pid");
+    wait_for_ticks(|| sandbox.read("log").matches("tick").count(), 10);
+    assert!(processes::is_alive(launcher));
+    sandbox::send("TERM", &[launcher]);
+    sandbox.assert_nothing_left(sandbox::PATIENCE);
+}
+
+#[test]
+fn the_end_of_the_parent_pipe_is_the_end_of_the_parent() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let options = ["run", "--grace-period", "20", "--parent-fd", "0", "plugins"];
+    let mut running = sandbox.launcher(options).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    // Words in the pipe are not its end.
+    running.write("still here\n");
+    assert!(running.is_running());
+    running.close_stdin();
+    assert_eq!(running.wait().status.code(), Some(0));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn the_parent_pipe_may_be_any_descriptor() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let script = "exec \"$LAUNCHER\" run --grace-period 20 --parent-fd=3 plugins 3<&0 </dev/null";
+    let mut running = sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    running.close_stdin();
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_python_host_ends_it_by_closing_the_pipe() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nsetsid sleep 1000 &\necho ready\nexec sleep 1000\n")]);
+    let host = "import os, subprocess, sys\n\
+                r, w = os.pipe()\n\
+                child = subprocess.Popen(sys.argv[1:] + ['--parent-fd', str(r), 'plugins'], pass_fds=[r])\n\
+                os.close(r)\n\
+                sys.stdin.readline()\n\
+                os.close(w)\n\
+                sys.exit(40 + child.wait())\n";
+    sandbox.write("host.py", host);
+    let arguments = ["host.py", sandbox::LAUNCHER, "run", "--grace-period", "20", "--parent-pid", "0"];
+    let mut running = sandbox.command("python3", arguments).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    running.write("close\n");
+    assert_eq!(running.wait().status.code(), Some(40));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn the_end_of_the_thread_that_started_it_is_not_the_end_of_the_parent() {
+    let sandbox = Sandbox::with([("all_x.sh", TICKING)]);
+    let host = "import subprocess, sys, threading\n\
+                def start():\n    \
+                    global child\n    \
+                    child = subprocess.Popen(sys.argv[1:])\n\
+                thread = threading.Thread(target=start)\n\
+                thread.start()\n\
+                thread.join()\n\
+                print('thread over', file=sys.stderr, flush=True)\n\
+                sys.stdin.readline()\n\
+                sys.exit(9 if child.poll() is None else 1)\n";
+    sandbox.write("host.py", host);
+    let arguments = ["host.py", sandbox::LAUNCHER, "run", "--grace-period", "5", "plugins"];
+    let mut running = sandbox.command("python3", arguments).stdin(Stdio::piped()).start();
+    wait_for("the thread is over", || running.stderr().contains("thread over"));
+    wait_for_ticks(|| running.stdout().matches("tick").count(), 10);
+    running.write("end\n");
+    assert_eq!(running.wait().status.code(), Some(9), "the launcher was still there");
+    sandbox.assert_nothing_left(Duration::from_secs(5) + sandbox::MARGIN);
+}
+
+#[test]
+fn a_killed_python_parent_leaves_no_plugin() {
+    let plugin = "#!/usr/bin/env python3\n\
+                  import signal, subprocess, time\n\
+                  signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+                  subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
+                  print('ready')\n\
+                  time.sleep(1000)\n";
+    let sandbox = Sandbox::with([("all_x.py", plugin)]);
+    let host = "import subprocess, sys, time\nsubprocess.Popen(sys.argv[1:])\ntime.sleep(1000)\n";
+    sandbox.write("host.py", host);
+    let arguments = ["host.py", sandbox::LAUNCHER, "run", "--grace-period", "0.5", "plugins"];
+    let running = sandbox.command("python3", arguments).start();
+    running.wait_for_stdout("[all_x.py] ready");
+    running.signal("KILL");
+    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+}
+
+#[test]
+fn a_program_goes_too_when_the_parent_does() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let host = "import subprocess, sys, time\nsubprocess.Popen(sys.argv[1:])\ntime.sleep(1000)\n";
+    sandbox.write("host.py", host);
+    let program = ["--", "sh", "-c", "trap '' TERM HUP; while :; do sleep 0.1; done"];
+    let arguments = ["host.py", sandbox::LAUNCHER, "run", "--grace-period", "0.5", "plugins"];
+    let running = sandbox.command("python3", arguments).args(program).start();
+    running.wait_for_stdout("] ready");
+    running.signal("KILL");
+    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+}

@@ -1,0 +1,54 @@
+//! Processes as /proc shows them.
+
+use std::fs;
+
+/// One process that is neither a zombie nor gone.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub pid: u32,
+    pub parent: u32,
+    pub state: char,
+    pub command: String,
+    /// The value of `KIND` in its environment, where a test gives one.
+    pub kind: Option<String>,
+}
+
+/// Every living process whose environment has this mark.
+pub fn living_with(mark: &str) -> Vec<Process> {
+    let marked = |pid| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        environment.contains(mark).then_some(())?;
+        let kind = environment.split('\0').find_map(|entry| entry.strip_prefix("KIND=")).map(str::to_owned);
+        read(pid).map(|process| Process { kind, ..process })
+    };
+    pids().filter_map(marked).filter(|process| !matches!(process.state, 'Z' | 'X')).collect()
+}
+
+/// The children of a process, zombies included.
+pub fn children_of(parent: u32) -> Vec<u32> {
+    pids().filter_map(read).filter(|process| process.parent == parent).map(|process| process.pid).collect()
+}
+
+/// Whether the process is there and no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    read(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))
+}
+
+/// One process, zombies included.
+pub fn read(pid: u32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    // The name in parentheses may have spaces and parentheses of its own.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    Some(Process { pid, parent, state, command, kind: None })
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("/proc is there");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}

@@ -1,0 +1,237 @@
+//! PROGRAM mode: its streams, its signals and its status are those of the program.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::processes;
+use crate::sandbox::{self, Sandbox};
+
+const SLEEPING: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+#[test]
+fn all_256_exit_codes_come_back() {
+    let sandbox = Sandbox::new();
+    for code in 0..=255 {
+        let done = sandbox.launcher(["run", "--quiet", "plugins", "--", "sh", "-c", &format!("exit {code}")]).output();
+        assert_eq!(done.status.code(), Some(code));
+    }
+}
+
+#[test]
+fn the_end_by_a_signal_is_128_and_the_signal() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    for (signal, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("TERM", 15)]
+    {
+        let done = sandbox.launcher(["run", "plugins", "--", "sh", "-c", &format!("kill -{signal} $$")]).output();
+        assert_eq!(done.status.code(), Some(128 + number), "{signal}");
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_run_or_found_is_told_as_by_a_shell() {
+    let sandbox = Sandbox::new();
+    let plain = sandbox.write("plain.txt", "not a program\n");
+    let cases =
+        [("no-such-program-anywhere", 127), ("./none/such", 127), (plain.to_str().unwrap(), 126), ("plugins/", 126)];
+    for (program, status) in cases {
+        let done = sandbox.launcher(["run", "plugins", "--", program, "argument"]).output();
+        assert_eq!(done.status.code(), Some(status), "{program}");
+        assert!(done.stderr.contains(program.trim_end_matches('/')), "{program}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_program_gets_its_arguments_untouched() {
+    let sandbox = Sandbox::new();
+    let arguments = ["--role", "x y", "", "--", "*", "$HOME", "--help"];
+    let done = sandbox.launcher(["run", "--quiet", "plugins", "--", "printf", "<%s>"]).args(arguments).output();
+    assert_eq!(done.text(), "<--role><x y><><--><*><$HOME><--help>");
+}
+
+#[test]
+fn a_program_needs_no_location() {
+    let done = Sandbox::new().launcher(["run", "--", "sh", "-c", "exit 9"]).output();
+    assert_eq!(done.status.code(), Some(9));
+    // No command at all means run.
+    let done = Sandbox::new().launcher(["--", "sh", "-c", "exit 8"]).output();
+    assert_eq!(done.status.code(), Some(8));
+}
+
+#[test]
+fn a_program_inherits_standard_input_output_and_error() {
+    let sandbox = Sandbox::new();
+    let script = "cat; echo error >&2; printf 'no newline'";
+    let launch = sandbox.launcher(["run", "--quiet", "plugins", "--", "sh", "-c", script]);
+    let mut running = launch.stdin(Stdio::piped()).start();
+    running.write("typed\n");
+    running.close_stdin();
+    let done = running.wait();
+    assert_eq!(done.text(), "typed\nno newline");
+    assert_eq!(done.stderr, "error\n");
+}
+
+#[test]
+fn plugins_are_attached_to_the_program() {
+    let sandbox =
+        Sandbox::with([("all_x.sh", "#!/bin/sh\necho $LMCACHE_PLUGIN_PARENT_PID >attached\nexec sleep 1000\n")]);
+    let script = "until [ -s attached ]; do sleep 0.02; done; echo $$ >program";
+    let done = sandbox.launcher(["run", "plugins", "--", "sh", "-c", script]).output();
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(sandbox.read("attached"), sandbox.read("program"));
+}
+
+#[test]
+fn a_program_has_the_launchers_environment_and_directory() {
+    let sandbox = Sandbox::new();
+    let launch = sandbox.launcher(["run", "--quiet", "--", "sh", "-c", "echo \"$MODEL\"; pwd"]).env("MODEL", "m");
+    assert_eq!(launch.output().text(), format!("m\n{}\n", sandbox.text("").trim_end_matches('/')));
+}
+
+#[test]
+fn signals_of_a_program_are_neither_blocked_nor_ignored() {
+    let sandbox = Sandbox::new();
+    let script = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
+    let done = sandbox.launcher(["run", "--quiet", "--", "sh", "-c", script]).output();
+    let lines: Vec<_> = done.text().lines().map(str::to_owned).collect();
+    crate::environment::assert_default_signals(&lines);
+}
+
+#[test]
+fn every_catchable_signal_reaches_the_program_exactly_once() {
+    let signals = "HUP INT QUIT USR1 USR2 ALRM TERM CONT WINCH VTALRM PROF URG IO PWR RTMIN RTMAX";
+    let program = "import os, signal, sys, time\n\
+        got = {}\n\
+        def count(number, frame):\n    \
+            name = signal.Signals(number).name\n    \
+            got[name] = got.get(name, 0) + 1\n    \
+            os.write(1, f'{name} {got[name]}\\n'.encode())\n    \
+            if name == 'SIGRTMAX' and got[name] == 3:\n        \
+                sys.exit(5)\n\
+        for name in os.environ['SIGNALS'].split():\n    \
+            signal.signal(getattr(signal, 'SIG' + name), count)\n\
+        os.write(1, b'counting\\n')\n\
+        while True:\n    \
+            time.sleep(1)\n";
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("program.py", program);
+    let launch = sandbox.launcher(["run", "--quiet", "plugins", "--", "python3", "program.py"]);
+    let running = launch.env("SIGNALS", signals).start();
+    running.wait_for_stdout("counting");
+    for round in 1..=3 {
+        for name in signals.split(' ') {
+            // Real-time signals have no name that every `kill` knows.
+            running.signal(match name {
+                "RTMIN" => "34",
+                "RTMAX" => "64",
+                other => other,
+            });
+            running.wait_for_stdout(&format!("SIG{name} {round}\n"));
+        }
+    }
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(5));
+    assert_eq!(done.text().lines().count(), 1 + 3 * signals.split(' ').count(), "none came twice: {}", done.text());
+}
+
+#[test]
+fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
+    let plugin = "#!/bin/sh\ntrap 'echo \"program: $(cat ended)\"; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let script = "trap 'sleep 0.3; echo ended >ended; exit 6' TERM; until [ -s ready ]; do sleep 0.02; done; \
+                  echo begun; while :; do sleep 0.02; done";
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins", "--", "sh", "-c", script]).start();
+    running.wait_for_stdout("begun");
+    running.signal("TERM");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(6));
+    assert_eq!(done.lines_of("all_x.sh"), ["program: ended"]);
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn a_program_that_minds_no_signal_is_not_killed() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let script = "trap 'echo term' TERM; echo begun; until [ -e go ]; do sleep 0.02; done; exit 4";
+    let running =
+        sandbox.launcher(["run", "--quiet", "--grace-period", "0.1", "plugins", "--", "sh", "-c", script]).start();
+    running.wait_for_stdout("begun");
+    for _ in 0..3 {
+        let before = running.stdout().matches("term").count();
+        running.signal("TERM");
+        sandbox::wait_for("it got the signal", || running.stdout().matches("term").count() > before);
+    }
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(4));
+    assert_eq!(done.text(), "begun\nterm\nterm\nterm\n");
+}
+
+#[test]
+fn what_the_program_started_is_stopped_after_it() {
+    let sandbox = Sandbox::new();
+    let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' >/dev/null 2>&1 & exit 3";
+    let launch = sandbox.launcher(["run", "--grace-period", "0.5", "plugins", "--", "sh", "-c", script]);
+    assert_eq!(launch.output().status.code(), Some(3));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn failing_plugins_and_missing_locations_keep_no_program_from_running() {
+    let sandbox = Sandbox::with([
+        ("all_fails.sh", "#!/bin/sh\nexit 1\n"),
+        ("all_gone.rb", "#!/opt/none/ruby\n"),
+        ("all_killed.sh", "#!/bin/sh\nkill -KILL $$\n"),
+    ]);
+    let locations = ["plugins", "nowhere", "plugins/all_fails.sh/below"];
+    let done = sandbox.launcher(["run"]).args(locations).args(["--", "sh", "-c", "echo ran; exit 0"]).output();
+    assert_eq!(done.status.code(), Some(0));
+    assert!(done.text().contains("ran\n"));
+    let none = sandbox.launcher(["run", "nowhere", "--", "sh", "-c", "exit 2"]).output();
+    assert_eq!(none.status.code(), Some(2), "the program's own");
+}
+
+#[test]
+fn a_malformed_configuration_starts_nothing() {
+    let sandbox = Sandbox::new();
+    let launch = sandbox.launcher(["run", "plugins", "--", "touch", "started"]);
+    launch.env("LMCACHE_PLUGIN_CONFIG", "{").output().assert_refused(&["LMCACHE_PLUGIN_CONFIG"]);
+    assert!(!sandbox.path("started").exists());
+}
+
+#[test]
+fn the_program_runs_on_when_every_plugin_has_ended() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho done\n")]);
+    let mut running = sandbox
+        .launcher(["run", "--format=json", "plugins", "--", "sh", "-c", "until [ -e go ]; do sleep 0.02; done"])
+        .start();
+    running.wait_for_event("exited", "all_x.sh");
+    assert!(running.is_running());
+    sandbox.write("go", "");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
+    let hard = "#!/bin/sh\ntrap '' TERM\n(setsid sleep 1000 &)\necho ready\nwhile :; do sleep 0.1; done\n";
+    for guard in [true, false] {
+        let sandbox = Sandbox::with([("all_x.sh", hard)]);
+        let program =
+            ["--", "sh", "-c", "echo begun; (setsid sleep 1000 >/dev/null 2>&1 &); while :; do sleep 0.1; done"];
+        let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).args(program).start();
+        running.wait_for_stdout("] ready");
+        running.wait_for_stdout("begun");
+        let children = processes::children_of(running.pid());
+        let supervisor = children
+            .into_iter()
+            .find(|pid| processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER)));
+        let victim = if guard { running.pid() } else { supervisor.expect("a supervisor") };
+        sandbox::send("KILL", &[victim]);
+        if guard {
+            sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+        } else {
+            assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::MARGIN).status.code(), Some(137));
+            sandbox.assert_nothing_left(Duration::ZERO);
+        }
+    }
+}

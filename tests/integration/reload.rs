@@ -1,0 +1,129 @@
+//! SIGHUP: the configuration and the locations are read again, and only what changed is touched.
+
+use std::fs;
+
+use crate::processes;
+use crate::sandbox::{Running, Sandbox, wait_for};
+
+/// Says who it is and which version, and stays.
+fn plugin(version: &str) -> String {
+    format!(
+        "#!/bin/sh\ntrap 'echo \"bye {version}\"; exit 0' TERM\necho \"{version} $$\"\nwhile :; do sleep 0.05; done\n"
+    )
+}
+
+/// Waits until the plugin says that this version of it runs, and returns its pid.
+fn runs(running: &Running, name: &str, version: &str) -> u32 {
+    let prefix = format!("[{name}] {version} ");
+    let mut pid = None;
+    wait_for(&format!("{name} runs as {version}"), || {
+        let text = running.stdout();
+        pid = text.lines().rev().find_map(|line| line.strip_prefix(&prefix)?.parse().ok());
+        pid.is_some()
+    });
+    pid.expect("found")
+}
+
+#[test]
+fn new_ones_start_removed_ones_stop_changed_ones_restart_the_rest_is_left_alone() {
+    let sandbox = Sandbox::new();
+    for name in ["all_same.sh", "all_changed.sh", "all_removed.sh"] {
+        sandbox.plugin(name, plugin("v1"));
+    }
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+    let [same, changed, removed] =
+        ["all_same.sh", "all_changed.sh", "all_removed.sh"].map(|name| runs(&running, name, "v1"));
+    sandbox.plugin("all_changed.sh", plugin("v2"));
+    sandbox.plugin("all_new.sh", plugin("v1"));
+    fs::remove_file(sandbox.path("plugins/all_removed.sh")).expect("removed");
+    running.signal("HUP");
+    runs(&running, "all_new.sh", "v1");
+    assert_ne!(runs(&running, "all_changed.sh", "v2"), changed);
+    wait_for("the removed one is gone", || !processes::is_alive(removed));
+    wait_for("the old one is gone", || !processes::is_alive(changed));
+    assert!(processes::is_alive(same));
+    let text = running.stdout();
+    assert_eq!(text.matches("[all_same.sh] ").count(), 1, "{text}");
+    assert!(text.contains("[all_removed.sh] bye v1") && text.contains("[all_changed.sh] bye v1"), "{text}");
+    running.signal("TERM");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_file_that_was_only_touched_is_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("all_same.sh", plugin("v1"));
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+    let pid = runs(&running, "all_same.sh", "v1");
+    // Replaced by a file of the same content, as an editor or a package does.
+    sandbox.write("copy", plugin("v1"));
+    fs::rename(sandbox.path("copy"), sandbox.path("plugins/all_same.sh")).expect("replaced");
+    sandbox.plugin("all_new.sh", plugin("v1"));
+    running.signal("HUP");
+    runs(&running, "all_new.sh", "v1");
+    assert!(processes::is_alive(pid));
+    assert_eq!(running.stdout().matches("[all_same.sh] ").count(), 1);
+}
+
+#[test]
+fn the_configuration_is_read_again() {
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        sandbox.write(format!("{name}/all_{name}.sh"), plugin("v1"));
+    }
+    sandbox.write("lmcache.yaml", "plugin_locations: [one]\n");
+    let running = sandbox.launcher(["run", "--grace-period", "20", "--config", "lmcache.yaml"]).start();
+    let one = runs(&running, "all_one.sh", "v1");
+    sandbox.write("lmcache.yaml", "plugin_locations: [two]\n");
+    running.signal("HUP");
+    runs(&running, "all_two.sh", "v1");
+    wait_for("the one no longer named is gone", || !processes::is_alive(one));
+}
+
+#[test]
+fn a_configuration_that_does_not_parse_changes_nothing_and_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("all_x.sh", plugin("v1"));
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+    let mut running = sandbox.launcher(["run", "--grace-period", "20", "--config", "lmcache.yaml"]).start();
+    let pid = runs(&running, "all_x.sh", "v1");
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins\n");
+    sandbox.plugin("all_new.sh", plugin("v1"));
+    running.signal("HUP");
+    wait_for("it says so", || {
+        running.stdout().lines().any(|line| line.starts_with("[launcher] ") && line.contains("lmcache.yaml:"))
+    });
+    assert!(running.is_running() && processes::is_alive(pid));
+    // The next reload that parses is carried out: the failed one has changed nothing.
+    assert!(!running.stdout().contains("[all_new.sh]"));
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+    running.signal("HUP");
+    runs(&running, "all_new.sh", "v1");
+    assert!(processes::is_alive(pid));
+}
+
+#[test]
+fn an_ended_plugin_that_changed_runs_again() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho v1\nexit 1\n")]);
+    sandbox.plugin("all_stays.sh", plugin("v1"));
+    let running = sandbox.run_json(&[]).start();
+    running.wait_for_event("exited", "all_x.sh");
+    sandbox.plugin("all_x.sh", "#!/bin/sh\necho fixed\nexit 0\n");
+    running.signal("HUP");
+    running.wait_for_records("the new one", 1, |record| record["message"] == "fixed");
+}
+
+#[test]
+fn with_a_program_hup_is_the_programs() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("all_x.sh", plugin("v1"));
+    let script = "trap 'echo hup; exit 5' HUP; echo begun; while :; do sleep 0.02; done";
+    let running = sandbox.launcher(["run", "plugins", "--", "sh", "-c", script]).start();
+    running.wait_for_stdout("begun");
+    runs(&running, "all_x.sh", "v1");
+    sandbox.plugin("all_new.sh", plugin("v1"));
+    running.signal("HUP");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(5));
+    assert!(!done.text().contains("all_new.sh"));
+}

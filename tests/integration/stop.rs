@@ -1,0 +1,138 @@
+//! Stopping: at once where it can be, after the grace period where it must be, and never later.
+
+use std::time::{Duration, Instant};
+
+use crate::processes;
+use crate::sandbox::{self, Sandbox, wait_for};
+
+const DEAF: &str = "#!/bin/bash\ntrap '' TERM INT QUIT\necho ready\nwhile :; do sleep 0.1; done\n";
+
+/// Long enough that no stop here waits for it by chance.
+const FOREVER: &str = "600";
+
+#[test]
+fn term_int_and_quit_stop_with_status_0() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    for signal in ["TERM", "INT", "QUIT"] {
+        let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+        running.wait_for_stdout("] ready");
+        running.signal(signal);
+        assert_eq!(running.wait().status.code(), Some(0), "{signal}");
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_hundred_plugins_stop_without_waiting() {
+    let sandbox = Sandbox::new();
+    for n in 0..100 {
+        sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\necho ready\nexec sleep 1000\n");
+    }
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    wait_for("all are ready", || running.stdout().matches("] ready").count() == 100);
+    running.signal("TERM");
+    // Well under 150 ms on an idle machine; here it shares the processors with the other tests.
+    let done = running.wait_within(Duration::from_secs(3));
+    assert_eq!(done.status.code(), Some(0));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn a_plugin_that_ignores_term_is_killed_after_the_grace_period() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let running = sandbox.run_json(&["--grace-period", "0.6"]).start();
+    running.wait_for_event("output", "all_deaf.sh");
+    let signalled = Instant::now();
+    running.signal("TERM");
+    let done = running.wait_within(Duration::from_millis(600) + sandbox::MARGIN);
+    assert!(signalled.elapsed() >= Duration::from_millis(600), "not before");
+    assert_eq!(done.status.code(), Some(0), "it was stopped on request");
+    let events: Vec<_> = done.records().iter().map(|record| record["event"].text()).collect();
+    let at = |event: &str| events.iter().position(|found| found == event);
+    assert!(at("stopping").is_some() && at("stopping") < at("killed"), "{events:?}");
+    assert!(at("killed") < at("stopped"), "{events:?}");
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn a_second_signal_skips_the_grace_period() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "QUIT")] {
+        let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+        let mut running = sandbox.run_json(&["--grace-period", FOREVER]).start();
+        running.wait_for_event("output", "all_deaf.sh");
+        running.signal(first);
+        running.wait_for_records("stopping", 1, |record| record["event"] == "stopping");
+        assert!(running.is_running());
+        running.signal(second);
+        let done = running.wait_within(Duration::from_secs(10));
+        assert_eq!(done.status.code(), Some(0));
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}
+
+#[test]
+fn no_grace_period_at_all_kills_at_once() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let running = sandbox.launcher(["run", "--grace-period", "0", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    assert_eq!(running.wait_within(sandbox::MARGIN * 3).status.code(), Some(0));
+}
+
+#[test]
+fn every_process_below_gets_term_not_only_the_leader() {
+    // A shell runs its trap only when its foreground child has ended: the child must get the signal too.
+    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    assert_eq!(running.wait().lines_of("all_x.sh"), ["ready", "trapped"]);
+}
+
+#[test]
+fn a_stopped_process_hears_term() {
+    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    let leader = sandbox.wait_for_file("leader").trim().parse().expect("a pid");
+    wait_for("it is stopped", || processes::read(leader).is_some_and(|process| process.state == 'T'));
+    running.signal("TERM");
+    assert_eq!(running.wait().lines_of("all_x.sh"), ["trapped"]);
+}
+
+#[test]
+fn a_plugin_may_have_a_grace_period_of_its_own() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    sandbox.write("lmcache.yaml", "extra_config:\n  plugin.all_deaf.grace_period: 0.3\n");
+    let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::MARGIN).status.code(), Some(0));
+}
+
+#[test]
+fn the_grace_period_can_stand_in_the_configuration() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let document = r#"{"extra_config": {"plugin.launcher.grace_period": 0.3}}"#;
+    let running = sandbox.launcher(["run", "plugins"]).env("LMCACHE_PLUGIN_CONFIG", document).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::MARGIN).status.code(), Some(0));
+}
+
+#[test]
+fn a_stop_before_anything_is_ready_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    for n in 0..20 {
+        sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\nsetsid sleep 1000 &\nexec sleep 1000\n");
+    }
+    for _ in 0..5 {
+        let running = sandbox.launcher(["run", "--grace-period", "5", "plugins"]).start();
+        // The first notice: the launcher is in the middle of starting its plugins.
+        wait_for("it began", || !running.stdout().is_empty());
+        running.signal("TERM");
+        assert_eq!(running.wait().status.code(), Some(0));
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}

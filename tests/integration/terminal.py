@@ -1,0 +1,28 @@
+"""Runs a command on a pseudo-terminal: what is typed comes from standard input, what it shows goes to standard output.
+
+usage: terminal.py ROWS COLUMNS COMMAND [ARGUMENT...]
+"""
+import fcntl, os, pty, select, struct, sys, termios
+
+rows, columns, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    os.execvp(command[0], command)
+
+sources = [0, terminal]
+while terminal in sources:
+    for source in select.select(sources, [], [])[0]:
+        try:
+            data = os.read(source, 65536)
+        except OSError:  # the terminal's last process is gone
+            data = b""
+        if not data:
+            sources.remove(source)
+        elif source == 0:
+            os.write(terminal, data)
+        else:
+            os.write(1, data)
+
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+sys.exit(status if status >= 0 else 128 - status)

@@ -1,0 +1,205 @@
+//! On a terminal: Ctrl-C, job control, colours and widths.
+
+use std::process::Stdio;
+
+use crate::processes;
+use crate::sandbox::{Launch, Sandbox, wait_for};
+
+/// The command on a pseudo-terminal of this width; what is written to its stdin is typed.
+fn on_terminal<'s>(sandbox: &'s Sandbox, columns: usize, command: &[&str]) -> Launch<'s> {
+    sandbox.write("terminal.py", include_str!("terminal.py"));
+    let columns = columns.to_string();
+    let launch = sandbox.command("python3", ["terminal.py", "24", &columns]).args(command);
+    launch.stdin(Stdio::piped()).env("TERM", "xterm-256color").env("LC_ALL", "C")
+}
+
+/// A program that counts the signals it gets: ends on USR1.
+const COUNTING: &str = "$| = 1; my %n;\n\
+    for my $s (qw(INT QUIT TERM HUP)) { $SIG{$s} = sub { $n{$s}++; print \"$s $n{$s}\\n\" } }\n\
+    $SIG{USR1} = sub { exit 10 + ($n{INT} // 0) };\n\
+    print \"counting\\n\"; sleep 1 while 1;\n";
+
+const SLEEPING: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+/// The pid of the launcher that runs in the sandbox: the parent of the one that is its child.
+fn launcher(sandbox: &Sandbox) -> u32 {
+    let mut found = None;
+    wait_for("the launcher runs", || {
+        let living = sandbox.living();
+        let launchers: Vec<_> = living.iter().filter(|p| p.command.starts_with(crate::sandbox::LAUNCHER)).collect();
+        found = launchers.iter().find(|guard| launchers.iter().any(|other| other.parent == guard.pid)).map(|p| p.pid);
+        found.is_some()
+    });
+    found.expect("found")
+}
+
+#[test]
+fn ctrl_c_reaches_the_program_once() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("counting.pl", COUNTING);
+    let command = [crate::sandbox::LAUNCHER, "run", "--quiet", "plugins", "--", "perl", "counting.pl"];
+    let mut running = on_terminal(&sandbox, 80, &command).start();
+    running.wait_for_stdout("counting");
+    for count in 1..=5 {
+        running.write("\x03");
+        running.wait_for_stdout(&format!("INT {count}"));
+    }
+    running.write("\x1c");
+    running.wait_for_stdout("QUIT 1");
+    // The launcher passes it on after whatever it still had to pass on.
+    crate::sandbox::send("USR1", &[launcher(&sandbox)]);
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(15), "five times Ctrl-C, five times INT");
+    assert!(!done.text().contains("QUIT 2") && !done.text().contains("TERM"), "{}", done.text());
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn ctrl_c_ends_a_program_that_does_not_mind() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let command = [crate::sandbox::LAUNCHER, "run", "plugins", "--", "sh", "-c", "echo begun; exec sleep 1000"];
+    let mut running = on_terminal(&sandbox, 80, &command).start();
+    running.wait_for_stdout("begun");
+    running.write("\x03");
+    assert_eq!(running.wait().status.code(), Some(130));
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn ctrl_c_stops_a_launcher_without_a_program() {
+    let plugin = "#!/bin/sh\ntrap 'echo bye; exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let mut running = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]).start();
+    running.wait_for_stdout("ready");
+    running.write("\x03");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(0));
+    assert!(done.text().contains("bye"), "{}", done.text());
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn a_program_reads_from_the_terminal() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let script = "test -t 0 && test -t 1 && test -t 2 && read line && echo \"got $line\"";
+    let command = [crate::sandbox::LAUNCHER, "run", "--quiet", "plugins", "--", "sh", "-c", script];
+    let mut running = on_terminal(&sandbox, 80, &command).start();
+    running.write("hello\n");
+    running.wait_for_stdout("got hello");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn job_control_does_not_wedge_the_program() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let script = "#!/bin/sh\necho $$ >program\necho begun\nread line\necho \"got $line\"\nread line\nexit 7\n";
+    sandbox.write("program.sh", script);
+    let mut running =
+        on_terminal(&sandbox, 80, &["bash", "--norc", "--noprofile", "-i"]).env("PS1", "prompt> ").start();
+    running.wait_for_stdout("prompt> ");
+    running.write("\"$LAUNCHER\" run --quiet plugins -- sh program.sh\n");
+    running.wait_for_stdout("begun");
+    let program: u32 = sandbox.wait_for_file("program").trim().parse().expect("a pid");
+    for round in 1..=2 {
+        running.write("\x1a");
+        wait_for("the program is stopped", || processes::read(program).is_some_and(|p| p.state == 'T'));
+        wait_for("the shell has the terminal", || running.stdout().matches("Stopped").count() >= round);
+        running.write("echo shell $((40 + 2))\n");
+        wait_for("the shell answers", || running.stdout().matches("shell 42").count() == round);
+        running.write("fg\n");
+        wait_for("the program goes on", || processes::read(program).is_some_and(|p| p.state != 'T'));
+        running.write(&format!("line {round}\n"));
+        if round == 1 {
+            running.wait_for_stdout("got line 1");
+        }
+    }
+    running.write("echo status $?\n");
+    running.wait_for_stdout("status 7");
+    running.write("exit\n");
+    running.wait();
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn a_job_in_the_background_comes_to_the_foreground() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("program.sh", "#!/bin/sh\necho begun\nread line\necho \"got $line\"\nexit 8\n");
+    let mut running =
+        on_terminal(&sandbox, 80, &["bash", "--norc", "--noprofile", "-i"]).env("PS1", "prompt> ").start();
+    running.wait_for_stdout("prompt> ");
+    running.write("\"$LAUNCHER\" run --quiet plugins -- sh program.sh &\n");
+    running.wait_for_stdout("begun");
+    running.write("fg\n");
+    // It may have been stopped for reading the terminal from the background; `fg` continues it.
+    running.write("hello\n");
+    running.wait_for_stdout("got hello");
+    running.write("echo status $?\n");
+    running.wait_for_stdout("status 8");
+    running.write("exit\n");
+    running.wait();
+}
+
+const ESCAPE: char = '\u{1b}';
+
+#[test]
+fn each_plugin_has_a_colour_of_its_own_and_prefixes_are_aligned() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n"), ("all_longer.sh", "#!/bin/sh\necho two\n")]);
+    let done = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]).output();
+    let text = done.text();
+    let line = |end: &str| {
+        let line = text.lines().find(|line| line.trim_end().ends_with(end) && line.contains(".sh]"));
+        line.unwrap_or_else(|| panic!("a line that ends in {end}: {text}")).trim_end().to_owned()
+    };
+    let (one, two) = (line("one"), line("two"));
+    assert!(one.contains(ESCAPE) && two.contains(ESCAPE), "in colour: {text:?}");
+    let colour = |line: &str| line[line.find(ESCAPE).expect("a colour")..].split('m').next().map(str::to_owned);
+    assert_ne!(colour(&one), colour(&two));
+    assert_eq!(plain(&one).find("one"), plain(&two).find("two"), "aligned: {text:?}");
+}
+
+/// The text without its colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split(ESCAPE);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn no_color_is_respected() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n")]);
+    let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]);
+    let done = launch.env("NO_COLOR", "1").output();
+    assert!(done.text().contains("one") && !done.text().contains(ESCAPE), "{:?}", done.text());
+}
+
+#[test]
+fn nothing_is_coloured_or_aligned_where_there_is_no_terminal() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n"), ("all_longer.sh", "#!/bin/sh\necho two\n")]);
+    let done = sandbox.launcher(["run", "plugins"]).env("TERM", "xterm-256color").output();
+    assert!(!done.text().contains(ESCAPE));
+    assert!(done.text().contains("[all_a.sh] one\n"));
+}
+
+#[test]
+fn json_is_never_coloured() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n")]);
+    let done = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "--format=json", "plugins"]).output();
+    assert!(done.records().iter().any(|record| record["message"] == "one"));
+}
+
+#[test]
+fn the_table_of_list_fits_the_width() {
+    let sandbox = Sandbox::with([
+        ("all_a.sh", "#!/bin/sh\n"),
+        ("scheduler_with_quite_a_long_description_of_what_it_does.sh", "#!/bin/sh\n"),
+        ("deep/deeper/deepest/all_missing_its_interpreter.rb", "#!/opt/none/of/this/exists/ruby\n"),
+    ]);
+    for columns in [60, 80, 200] {
+        let command = [crate::sandbox::LAUNCHER, "list", "--role", "worker", "plugins"];
+        let done = on_terminal(&sandbox, columns, &command).output();
+        let text = plain(&done.text());
+        let longest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or_default();
+        assert!(longest <= columns, "{longest} columns in {columns}: {text}");
+        assert!(text.contains("all_a.sh"), "{text}");
+    }
+}

@@ -10,6 +10,8 @@ mod node;
 mod number;
 mod scalar;
 mod scanner;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use super::value::Place;

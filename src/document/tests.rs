@@ -133,7 +133,7 @@ fn assert_round_trip(value: &Value, document: &[u8]) {
 fn random_documents_are_read_or_refused_with_a_place_inside_them() {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut accepted = [0, 0];
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         let document = random_document(&mut random);
         let results = [yaml::parse(&document).map(|document| document.value), json::parse(&document)];
         for (result, accepted) in results.into_iter().zip(&mut accepted) {
@@ -149,13 +149,13 @@ fn random_documents_are_read_or_refused_with_a_place_inside_them() {
             }
         }
     }
-    assert!(accepted[0] > 1000 && accepted[1] > 50, "too few documents were readable: {accepted:?}");
+    assert!(accepted[0] > 500 && accepted[1] > 25, "too few documents were readable: {accepted:?}");
 }
 
 #[test]
 fn every_json_document_that_yaml_reads_too_has_the_same_value() {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
-    for _ in 0..2_000 {
+    for _ in 0..500 {
         let value = random_value(&mut random, 0);
         let mut text = String::new();
         json::write(&value, &mut text);

@@ -6,6 +6,7 @@ mod composer;
 mod constructor;
 mod cursor;
 mod directive;
+mod float;
 mod node;
 mod number;
 mod scalar;

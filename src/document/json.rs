@@ -11,11 +11,24 @@ const MAX_DEPTH: usize = 512;
 /// # Errors
 /// The place of the first byte that RFC 8259 does not allow.
 pub fn parse(text: &[u8]) -> Result<Value, Malformed> {
+    read(text, false)
+}
+
+/// Reads what Python's `json.dumps` wrote: JSON and, as numbers, `NaN`, `Infinity` and `-Infinity`. LMCache's own
+/// configuration has such a number.
+///
+/// # Errors
+/// As [`parse`], for anything else.
+pub fn parse_python(text: &[u8]) -> Result<Value, Malformed> {
+    read(text, true)
+}
+
+fn read(text: &[u8], is_python: bool) -> Result<Value, Malformed> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8"));
     }
     let start = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-    let mut reader = Reader { text, position: start };
+    let mut reader = Reader { text, position: start, is_python };
     let value = reader.value(0)?;
     reader.skip_space();
     match reader.peek() {
@@ -28,6 +41,7 @@ struct Reader<'a> {
     /// Valid UTF-8.
     text: &'a [u8],
     position: usize,
+    is_python: bool,
 }
 
 impl Reader<'_> {
@@ -63,6 +77,7 @@ impl Reader<'_> {
             Some(b'{') => self.object(depth + 1),
             Some(b'[') => self.array(depth + 1),
             Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'-' | b'N' | b'I') if self.is_python && self.constant().is_some() => self.python_number(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
@@ -70,6 +85,17 @@ impl Reader<'_> {
             Some(_) => self.refuse("expected a value"),
             None => self.refuse("expected a value, found the end of the document"),
         }
+    }
+
+    /// The number that Python writes and JSON has not, where one comes next.
+    fn constant(&self) -> Option<&'static str> {
+        let rest = &self.text[self.position..];
+        ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()))
+    }
+
+    fn python_number(&mut self) -> Result<Value, Malformed> {
+        let word = self.constant().unwrap_or_default();
+        self.word(word, Value::Number(word.to_string()))
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, Malformed> {

@@ -18,6 +18,7 @@ mod token;
 use super::value::Place;
 use super::{Malformed, Value};
 use constructor::Constructor;
+use std::collections::BinaryHeap;
 
 /// Collections inside each other, at most: as many as PyYAML reads before Python's stack ends.
 const MAX_DEPTH: usize = 490;
@@ -55,9 +56,8 @@ fn read(text: &str) -> Result<Document> {
     };
     let mut constructor = Constructor::new(text, &composed.nodes);
     let value = constructor.value(root, 0)?;
-    let mut repeated = constructor.repeated;
+    let mut repeated = BinaryHeap::from(constructor.repeated).into_sorted_vec();
     // An alias repeats what it stands for, and its warnings with it.
-    repeated.sort_unstable();
     repeated.dedup();
     let mut place = Place::START;
     let warnings = repeated.iter().map(|(offset, message)| {

@@ -23,7 +23,6 @@ local_cpu: yes
 max_local_cpu_size: 5.5
 remote_url: "lm://localhost:65432"
 lmcache_instance_id: instance-1
-pd_allocation_timeout_sec: .inf
 blend_recompute_ratios: [0.15, 1e-1]
 plugin_locations: &here
   - {plugins}

@@ -29,7 +29,7 @@ plugin_locations: &here
 extra_config:
   plugin.frontend.port: 8_080
   plugin.frontend.name: "caf\\u00e9 \\U0001F600"
-  nested: {{on: off, list: [~, 1, 1.0, "1", 2026-11-22x]}}
+  nested: {{flag: off, list: [~, 1, 1.0, "1", 2026-11-22x]}}
   folded: >
     two
     lines
@@ -86,7 +86,9 @@ def from_yaml() -> None:
             timeout=60,
         )
         expected = LMCacheEngineConfig.from_file(str(yaml)).to_dict()
-        expect(json.loads(result.read_text()), ["SCHEDULER", "-1", expected])
+        role, worker_id, seen = json.loads(result.read_text())
+        expect((role, worker_id), ("SCHEDULER", "-1"))
+        expect(seen, expected)
 
 
 def from_to_json() -> None:
@@ -102,8 +104,9 @@ def from_to_json() -> None:
         launcher = drop_in.RuntimePluginLauncher(config, "SCHEDULER", 1, -1)
         launcher.launch_plugins()
         launcher.plugin_processes[0].wait(60)
-        expected = ["SCHEDULER", "-1", config.to_dict()]
-        expect(json.loads(result.read_text()), expected)
+        role, worker_id, seen = json.loads(result.read_text())
+        expect((role, worker_id), ("SCHEDULER", "-1"))
+        expect(seen, config.to_dict())
 
 
 @dataclass
@@ -178,7 +181,7 @@ def bridge_refuses_itself() -> None:
         # LMCache's prefix, the launcher's prefix, and the message of the second one.
         second = "[all_launcher.sh] lmcache-plugin-launcher: "
         one.wait_until("a refusal", lambda: second in one.log())
-        one.wait_until("its end", lambda: "all_launcher.sh exited" in one.log())
+        one.wait_until("its end", lambda: "exited all_launcher.sh: status 2" in one.log())
 
 
 def bridge_without_plugins() -> None:
@@ -250,7 +253,8 @@ def fifo() -> None:
         fifo = one.plugins / "all_fifo.sh"
         os.mkfifo(fifo)
         one.process = subprocess.Popen(
-            [sys.executable, "-c", FIFO_HOST, str(fifo)], stderr=subprocess.DEVNULL
+            [sys.executable, "-c", FIFO_HOST, str(one.plugins)],
+            stderr=subprocess.DEVNULL,
         )
 
         def has_reader() -> bool:
@@ -296,7 +300,10 @@ def one_cpu_second() -> float:
 
 
 def expect(seen: object, expected: object) -> None:
-    """Fail unless both are equal."""
+    """Fail unless both are equal, with what differs."""
+    if isinstance(seen, dict) and isinstance(expected, dict):
+        keys = {k for k in seen | expected if seen.get(k) != expected.get(k)}
+        seen, expected = [{k: d.get(k) for k in keys} for d in (seen, expected)]
     if seen != expected:
         raise AssertionError(f"\n    seen     {seen}\n    expected {expected}")
 

@@ -79,6 +79,8 @@ class Host:
 
     def log(self) -> str:
         """What the host has logged so far."""
+        if not self.log_path.exists():
+            return ""
         return self.log_path.read_text(errors="replace")
 
     def left(self) -> list[str]:

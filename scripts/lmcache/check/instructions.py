@@ -65,7 +65,11 @@ def follow(title: str, block: str) -> bool:
             programs.mkdir()
             (programs / "lmcache-plugin-launcher").symlink_to(os.environ["LAUNCHER"])
             (programs / "python3").symlink_to(sys.executable)
-            script = f'set -eu\n{block}\nexec "$HOST_PYTHON" "$HOST_SCRIPT" original\n'
+            # What the block itself prints is not the host's.
+            script = (
+                f"set -eu\nexec 3>&1 >/dev/null\n{block}\n"
+                'exec "$HOST_PYTHON" "$HOST_SCRIPT" original >&3 3>&-\n'
+            )
             (one.directory / "plugins" / "all_hello.sh").write_text(PLUGIN)
             one.launch(
                 ["sh", "-c", script],

@@ -198,6 +198,19 @@ def bridge_without_plugins() -> None:
             raise AssertionError(f"stderr: {done.stderr!r}")
 
 
+def bridge_unread() -> None:
+    """Where LMCache has stopped reading the bridge, its end still leaves nothing."""
+    with host() as one:
+        # One byte that is not UTF-8 ends LMCache's capture; the rest fills the pipe.
+        one.plugin("all_flood.sh", "#!/bin/sh\nprintf '\\377\\n'; exec yes flood\n")
+        one.plugin("all_quiet.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 9; done\n")
+        one.start("bridge")
+        one.wait_until("its end", lambda: "Error capturing output" in one.log())
+        one.process.kill()
+        one.process.wait()
+        one.wait_until("nothing left", lambda: not one.left())
+
+
 def no_launcher() -> None:
     """A missing launcher is one error, and LMCache goes on (drop-in)."""
     with host() as one:
@@ -314,6 +327,7 @@ CASES: list[Callable[[], None]] = [
     multiprocess_server,
     bridge_refuses_itself,
     bridge_without_plugins,
+    bridge_unread,
     no_launcher,
     stuck_launcher,
     killed_launcher,

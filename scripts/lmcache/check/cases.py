@@ -1,5 +1,6 @@
-"""Single cases: the configuration that plugins get, the multiprocess server, and failures."""
+"""Single cases: what plugins get to read, the multiprocess server, and failures."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
@@ -56,16 +57,22 @@ mv "$CHECK_RESULT.$(basename "$0").new" "$CHECK_RESULT.$(basename "$0")"
 
 def check() -> bool:
     """Every case, with its outcome on a line."""
-    good = True
-    for case in CASES:
-        try:
-            case()
-            outcome = "ok"
-        except Exception as error:
-            outcome = f"FAILED: {type(error).__name__}: {error}"
-            good = False
-        print(f"{(case.__doc__ or '').strip().splitlines()[0]:74} {outcome}")
-    return good
+    outcomes = [outcome(case) for case in CASES_OF_THIS_PROCESS]
+    # The others mostly wait, each for processes of its own.
+    with ThreadPoolExecutor(max_workers=len(CASES_OF_HOSTS)) as executor:
+        outcomes += executor.map(outcome, CASES_OF_HOSTS)
+    for case, text in zip(CASES_OF_THIS_PROCESS + CASES_OF_HOSTS, outcomes):
+        print(f"{(case.__doc__ or '').strip().splitlines()[0]:75} {text}")
+    return all(text == "ok" for text in outcomes)
+
+
+def outcome(case: Callable[[], None]) -> str:
+    """`ok`, or what went wrong."""
+    try:
+        case()
+    except Exception as error:
+        return f"FAILED: {type(error).__name__}: {error}"
+    return "ok"
 
 
 def from_yaml() -> None:
@@ -181,7 +188,9 @@ def bridge_refuses_itself() -> None:
         # LMCache's prefix, the launcher's prefix, and the message of the second one.
         second = "[all_launcher.sh] lmcache-plugin-launcher: "
         one.wait_until("a refusal", lambda: second in one.log())
-        one.wait_until("its end", lambda: "exited all_launcher.sh: status 2" in one.log())
+        one.wait_until(
+            "its end", lambda: "exited all_launcher.sh: status 2" in one.log()
+        )
 
 
 def bridge_without_plugins() -> None:
@@ -203,7 +212,9 @@ def bridge_unread() -> None:
     with host() as one:
         # One byte that is not UTF-8 ends LMCache's capture; the rest fills the pipe.
         one.plugin("all_flood.sh", "#!/bin/sh\nprintf '\\377\\n'; exec yes flood\n")
-        one.plugin("all_quiet.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 9; done\n")
+        one.plugin(
+            "all_quiet.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 9; done\n"
+        )
         one.start("bridge")
         one.wait_until("its end", lambda: "Error capturing output" in one.log())
         one.process.kill()
@@ -321,12 +332,15 @@ def expect(seen: object, expected: object) -> None:
         raise AssertionError(f"\n    seen     {seen}\n    expected {expected}")
 
 
-CASES: list[Callable[[], None]] = [
+# These set variables and the directory of the process.
+CASES_OF_THIS_PROCESS: list[Callable[[], None]] = [
     from_yaml,
     from_to_json,
     multiprocess_server,
-    bridge_refuses_itself,
     bridge_without_plugins,
+]
+CASES_OF_HOSTS: list[Callable[[], None]] = [
+    bridge_refuses_itself,
     bridge_unread,
     no_launcher,
     stuck_launcher,

@@ -74,14 +74,14 @@ QUICK = {"stops its services", "SIGKILL", "SIGKILL, forked workers live on"}
 
 
 def check(quick: bool) -> bool:
-    """Every ending with the bridge and with the drop-in, and LMCache's own as a control."""
+    """Every ending with the bridge and the drop-in; LMCache alone as a control."""
     jobs = [
         (way, ending)
         for ending in ENDINGS
         for way in ("bridge", "drop-in")
         if not quick or ending.name in QUICK
     ]
-    with ThreadPoolExecutor(max_workers=4) as executor:
+    with ThreadPoolExecutor(max_workers=8) as executor:
         control = executor.submit(survivors_of_original)
         results = list(executor.map(lambda job: attempt(*job), jobs))
     for (way, ending), problem in zip(jobs, results):

@@ -1,6 +1,6 @@
 """Starting LMCache hosts as processes, and finding all that descends from them."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterator
 import os
@@ -107,10 +107,8 @@ class Host:
         self.process.wait()
         while marked := marked_processes(self.mark):
             for pid, _ in marked:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
 
 
 @contextmanager

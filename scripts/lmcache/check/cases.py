@@ -222,6 +222,15 @@ def bridge_unread() -> None:
         one.wait_until("nothing left", lambda: not one.left())
 
 
+def bridge_json() -> None:
+    """With --format json the bridge passes on bytes that are not UTF-8."""
+    with host() as one:
+        one.plugin("all_bytes.sh", "#!/bin/sh\nprintf '\\377\\n'; echo after\n")
+        one.start("bridge", LMCACHE_LAUNCHER_OPTIONS="--format json")
+        line = '"plugin":"all_bytes.sh","message":"after"'
+        one.wait_until("the line after them", lambda: line in one.log())
+
+
 def no_launcher() -> None:
     """A missing launcher is one error, and LMCache goes on (drop-in)."""
     with host() as one:
@@ -342,6 +351,7 @@ CASES_OF_THIS_PROCESS: list[Callable[[], None]] = [
 CASES_OF_HOSTS: list[Callable[[], None]] = [
     bridge_refuses_itself,
     bridge_unread,
+    bridge_json,
     no_launcher,
     stuck_launcher,
     killed_launcher,

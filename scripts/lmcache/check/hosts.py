@@ -34,7 +34,7 @@ class Host:
         """Write a plugin."""
         (self.plugins / name).write_text(text)
 
-    def start(self, way: str, *options: str) -> None:
+    def start(self, way: str, *options: str, **variables: str) -> None:
         """Start the host in one of the ways `original`, `bridge`, `drop-in`."""
         locations = BRIDGE if way == "bridge" else self.plugins
         configuration = self.directory / "lmcache.yaml"
@@ -43,7 +43,8 @@ class Host:
             f"extra_config: {{plugin.launcher.locations: ['{self.plugins}']}}\n"
         )
         kind = "drop-in" if way == "drop-in" else "original"
-        self.launch([sys.executable, str(HOST), kind, *options], configuration)
+        command = [sys.executable, str(HOST), kind, *options]
+        self.launch(command, configuration, **variables)
 
     def launch(self, command: list[str], configuration: Path, **variables: str) -> None:
         """Start a host process and wait until its plugins are launched."""
@@ -64,6 +65,8 @@ class Host:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                # A process group of its own, as a job of a terminal has it.
+                start_new_session=True,
             )
         assert self.process.stdout is not None
         ready = self.process.stdout.readline().split()

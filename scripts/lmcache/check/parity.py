@@ -97,7 +97,7 @@ def judge_job(job: tuple[Path, int, int, set[str]]) -> Verdict:
     os.chdir(tree.root)
     config = LMCacheEngineConfig.from_defaults(
         runtime_plugin_locations=tree.locations,
-        extra_config={"numbers": list(range(8_000 if tree.large_config else 3))},
+        extra_config={"numbers": list(range(15_000 if tree.large_config else 3))},
     )
     theirs = run_original(tree, config)
     ours = run_drop_in(tree, config)

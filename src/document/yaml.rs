@@ -76,7 +76,14 @@ fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
         Ok(string) => string,
         Err(error) => return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8")),
     };
-    match text.iter().enumerate().position(|(offset, &byte)| is_control(byte, &text[offset + 1..])) {
+    // Most pieces of a file hold nothing that needs a second look.
+    let is_suspect = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7F | 0xC2 | 0xEF);
+    let is_control = |offset: usize| is_control(text[offset], &text[offset + 1..]);
+    let suspect = |(number, piece): (usize, &[u8])| {
+        let is_suspect = piece.iter().fold(false, |found, byte| found | is_suspect(byte));
+        if is_suspect { (64 * number..64 * number + piece.len()).find(|&offset| is_control(offset)) } else { None }
+    };
+    match text.chunks(64).enumerate().find_map(suspect) {
         Some(offset) => Err(Malformed::at(text, offset, "a control character: expected an escape in double quotes")),
         None => Ok(string),
     }

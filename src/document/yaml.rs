@@ -55,14 +55,10 @@ fn read(text: &str) -> Result<Document> {
     };
     let mut constructor = Constructor::new(text, &composed.nodes);
     let value = constructor.value(root, 0)?;
-    let mut repeated = constructor.repeated;
-    // An alias repeats what it stands for, and its warnings with it.
-    repeated.sort_unstable();
-    repeated.dedup();
     let mut place = Place::START;
-    let warnings = repeated.iter().map(|(offset, message)| {
-        place.move_to(text.as_bytes(), *offset);
-        place.says(message)
+    let warnings = constructor.repeated().map(|(offset, key)| {
+        place.move_to(text.as_bytes(), offset);
+        place.says(&["the key `", key, "` was given before in this mapping: the last value counts"].concat())
     });
     Ok(Document { value, warnings: warnings.collect() })
 }

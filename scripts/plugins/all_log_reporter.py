@@ -173,6 +173,8 @@ class Syslog:
 
     def __init__(self, settings, role, worker_id):
         host, _, port = settings["server"].rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"plugin.{NAME}.server is to be HOST:PORT")
         self.address = (host.strip("[]"), int(port))
         self.name = settings["server"]
         self.timeout = float(settings.get("timeout", 5))

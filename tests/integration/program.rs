@@ -136,7 +136,7 @@ fn every_catchable_signal_reaches_the_program_exactly_once() {
 
 #[test]
 fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
-    let plugin = "#!/bin/sh\ntrap 'echo \"program: $(cat ended)\"; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
+    let plugin = "#!/bin/sh\nexec 2>/dev/null\ntrap 'echo \"program: $(cat ended)\"; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let script = "trap 'sleep 0.3; echo ended >ended; exit 6' TERM; until [ -s ready ]; do sleep 0.02; done; \
                   echo begun; while :; do sleep 0.02; done";

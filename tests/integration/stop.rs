@@ -82,7 +82,7 @@ fn no_grace_period_at_all_kills_at_once() {
 #[test]
 fn every_process_below_gets_term_not_only_the_leader() {
     // A shell runs its trap only when its foreground child has ended: the child must get the signal too.
-    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
+    let plugin = "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
     running.wait_for_stdout("] ready");
@@ -92,7 +92,8 @@ fn every_process_below_gets_term_not_only_the_leader() {
 
 #[test]
 fn a_stopped_process_hears_term() {
-    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";
+    let plugin =
+        "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
     let leader = sandbox.wait_for_file("leader").trim().parse().expect("a pid");

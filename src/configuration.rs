@@ -52,43 +52,58 @@ pub struct Loaded {
     pub source: String,
 }
 
+/// How a document is written, which its place tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    YamlFile,
+    JsonFile,
+    /// On the command line or in a variable.
+    Json,
+    /// In the variable that LMCache writes.
+    PythonJson,
+}
+
 /// A document and where it is from.
 struct Source {
     name: String,
-    is_file: bool,
+    notation: Notation,
     text: Vec<u8>,
     value: Value,
 }
 
 impl Source {
-    fn read(name: String, is_file: bool, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
-        let is_yaml = is_file && !name.ends_with(".json");
-        let parsed = if is_yaml {
-            yaml::parse(&text).map(|document| {
-                warnings.extend(document.warnings.iter().map(|warning| place(&name, is_file, warning)));
+    fn read(name: String, notation: Notation, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
+        let parsed = match notation {
+            Notation::YamlFile => yaml::parse(&text).map(|document| {
+                warnings.extend(document.warnings.iter().map(|warning| place(&name, notation, warning)));
                 document.value
-            })
-        } else {
-            json::parse(&text)
+            }),
+            Notation::JsonFile | Notation::Json => json::parse(&text),
+            Notation::PythonJson => json::parse_python(&text),
         };
         match parsed {
-            Ok(value) => Ok(Source { name, is_file, text, value }),
-            Err(malformed) => Err(Error::Usage(place(&name, is_file, &malformed))),
+            Ok(value) => Ok(Source { name, notation, text, value }),
+            Err(malformed) => Err(Error::Usage(place(&name, notation, &malformed))),
         }
+    }
+
+    fn read_file(name: String, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
+        let notation = if name.ends_with(".json") { Notation::JsonFile } else { Notation::YamlFile };
+        Source::read(name, notation, text, warnings)
     }
 
     /// An error about the member `key`, which is searched in the text for its place.
     fn wrong(&self, key: &str, problem: &str) -> Error {
         let offset = self.text.windows(key.len()).position(|window| window == key.as_bytes()).unwrap_or(0);
-        let before = &self.text[..offset];
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        let malformed = Malformed {
-            offset,
-            line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
-            column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
-            message: format!("`{key}` {problem}"),
-        };
-        Error::Usage(place(&self.name, self.is_file, &malformed))
+        self.refuse(offset, &format!("`{key}` {problem}"))
+    }
+
+    fn refuse(&self, offset: usize, message: &str) -> Error {
+        Error::Usage(place(&self.name, self.notation, &Malformed::at(&self.text, offset, message)))
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.notation, Notation::YamlFile | Notation::JsonFile)
     }
 
     /// The locations that this document names. `null` is what LMCache writes for a setting that is not set.
@@ -108,16 +123,17 @@ impl Source {
 
     fn is_mapping(&self) -> bool {
         // A file of comments alone is a configuration in which nothing is set.
-        matches!(self.value, Value::Object(_)) || (self.is_file && self.value == Value::Null)
+        matches!(self.value, Value::Object(_)) || (self.is_file() && self.value == Value::Null)
     }
 }
 
 /// `file:line:column: message`, or variable and offset.
-fn place(name: &str, is_file: bool, malformed: &Malformed) -> String {
-    if is_file {
-        format!("{name}:{}:{}: {malformed}", malformed.line, malformed.column)
-    } else {
-        format!("{name}, offset {}: {malformed}", malformed.offset)
+fn place(name: &str, notation: Notation, malformed: &Malformed) -> String {
+    match notation {
+        Notation::YamlFile | Notation::JsonFile => {
+            format!("{name}:{}:{}: {malformed}", malformed.line, malformed.column)
+        }
+        Notation::Json | Notation::PythonJson => format!("{name}, offset {}: {malformed}", malformed.offset),
     }
 }
 
@@ -155,7 +171,7 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
     let file = match file_name(arguments).filter(|_| is_needed) {
         None => None,
         Some(name) => match read_file(&name) {
-            Ok(text) => Some(Source::read(name, true, text, warnings)?),
+            Ok(text) => Some(Source::read_file(name, text, warnings)?),
             Err(problem) if !arguments.program.is_empty() => {
                 warnings.push(problem);
                 None
@@ -170,9 +186,9 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
     }
     let overlay = overlay(arguments)?;
     let source = environment.or(file).unwrap_or_else(nothing);
-    let is_merged = overlay.is_some();
+    let is_passed_on = !source.is_file() && overlay.is_none();
     let (value, name) = merge(source.value, overlay, &source.name)?;
-    let original = (!source.is_file && !is_merged).then_some(source.text);
+    let original = is_passed_on.then_some(source.text);
     let extra = match extra_member(&value).and_then(|key| value.get(key)) {
         Some(Value::Object(members)) => members.clone(),
         _ => Vec::new(),
@@ -195,7 +211,7 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
         (Some(source), _) => source,
         (None, Some(name)) => {
             let text = read_file(&name).map_err(Error::Usage)?;
-            Source::read(name, true, text, &mut warnings)?
+            Source::read_file(name, text, &mut warnings)?
         }
         (None, None) => nothing(),
     };
@@ -220,22 +236,18 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
 
 fn nothing() -> Source {
     let name = "the configuration (neither --config nor the environment gives one)".into();
-    Source { name, is_file: false, text: b"{}".to_vec(), value: Value::Object(Vec::new()) }
+    Source { name, notation: Notation::Json, text: b"{}".to_vec(), value: Value::Object(Vec::new()) }
 }
 
 fn mapping(source: &Source) -> Result<(), Error> {
-    if source.is_mapping() {
-        return Ok(());
-    }
-    let malformed = Malformed { offset: 0, line: 1, column: 1, message: "the configuration is not a mapping".into() };
-    Err(Error::Usage(place(&source.name, source.is_file, &malformed)))
+    if source.is_mapping() { Ok(()) } else { Err(source.refuse(0, "the configuration is not a mapping")) }
 }
 
 /// The JSON that LMCache, or a launcher, left in the environment.
 fn environment_document(warnings: &mut Vec<String>) -> Result<Option<Source>, Error> {
     match variable_of_lmcache("CONFIG") {
         Some((variable, text)) if !text.is_empty() => {
-            Source::read(variable, false, text.into_vec(), warnings).map(Some)
+            Source::read(variable, Notation::PythonJson, text.into_vec(), warnings).map(Some)
         }
         _ => Ok(None),
     }
@@ -248,12 +260,8 @@ fn variable_locations() -> Result<Option<Vec<PathBuf>>, Error> {
     };
     let bytes = text.as_bytes();
     if bytes.trim_ascii_start().starts_with(b"[") {
-        let source = Source::read(variable, false, bytes.to_vec(), &mut Vec::new())?;
-        let malformed = |problem: &str| {
-            let message = problem.to_string();
-            Error::Usage(place(&source.name, false, &Malformed { offset: 0, line: 1, column: 1, message }))
-        };
-        return paths(&source.value).map(Some).map_err(malformed);
+        let source = Source::read(variable, Notation::Json, bytes.to_vec(), &mut Vec::new())?;
+        return paths(&source.value).map(Some).map_err(|problem| source.refuse(0, problem));
     }
     Ok(Some(vec![PathBuf::from(text)]))
 }
@@ -271,9 +279,10 @@ fn read_file(name: &str) -> Result<Vec<u8>, String> {
 /// The object of `--extra-config`.
 fn overlay(arguments: &Arguments) -> Result<Option<Vec<(String, Value)>>, Error> {
     let Some(text) = arguments.value(Opt::ExtraConfig) else { return Ok(None) };
-    match Source::read("--extra-config".into(), false, text.as_bytes().to_vec(), &mut Vec::new())?.value {
-        Value::Object(members) => Ok(Some(members)),
-        _ => Err(Error::Usage("--extra-config, offset 0: not a JSON object".into())),
+    let source = Source::read("--extra-config".into(), Notation::Json, text.as_bytes().to_vec(), &mut Vec::new())?;
+    match &source.value {
+        Value::Object(members) => Ok(Some(members.clone())),
+        _ => Err(source.refuse(0, "not a JSON object")),
     }
 }
 

@@ -6,4 +6,7 @@ pub mod pointer;
 pub mod value;
 pub mod yaml;
 
+#[cfg(test)]
+mod tests;
+
 pub use value::{Malformed, Value};

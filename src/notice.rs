@@ -18,6 +18,8 @@ pub enum Notice<'a> {
     Exited {
         plugin: &'a OsStr,
         change: Change,
+        /// We asked it to.
+        is_wanted: bool,
     },
     /// A plugin could not be started, or a location not be searched.
     Failed {
@@ -69,7 +71,7 @@ impl Notice<'_> {
     /// Whether `--quiet` leaves it out.
     pub fn is_quiet(&self) -> bool {
         match self {
-            Notice::Exited { change, .. } => *change == Change::Exited(0),
+            Notice::Exited { change, is_wanted, .. } => *is_wanted || *change == Change::Exited(0),
             Notice::Failed { .. } | Notice::Restarting { .. } | Notice::Killed { .. } | Notice::Warning { .. } => false,
             // Somebody asked.
             Notice::Status { .. } => false,
@@ -96,7 +98,7 @@ impl Notice<'_> {
                     say(&[&" ", &word.as_bytes()]);
                 }
             }
-            Notice::Exited { plugin, change } => say(&[&"exited ", &plugin.as_bytes(), &": ", &describe(*change)]),
+            Notice::Exited { plugin, change, .. } => say(&[&"exited ", &plugin.as_bytes(), &": ", &describe(*change)]),
             Notice::Failed { plugin, reason } => say(&[&"failed ", &plugin.as_bytes(), &": ", reason]),
             Notice::Skipped { plugin, reason } => say(&[&"skipped ", &plugin.as_bytes(), &": ", reason]),
             Notice::Restarting { plugin, reason, delay, count } => {
@@ -136,7 +138,7 @@ impl Notice<'_> {
             Notice::Started { plugin, pid, command } => {
                 Record::new("started").plugin(plugin).number("pid", i64::from(*pid)).list("command", command)
             }
-            Notice::Exited { plugin, change } => Record::new("exited").plugin(plugin).change(*change),
+            Notice::Exited { plugin, change, .. } => Record::new("exited").plugin(plugin).change(*change),
             Notice::Failed { plugin, reason } => Record::new("failed").plugin(plugin).text("reason", reason),
             Notice::Skipped { plugin, reason } => Record::new("skipped").plugin(plugin).text("reason", reason),
             Notice::Restarting { plugin, reason, delay, count } => Record::new("restarting")

@@ -24,7 +24,7 @@ use job::Job;
 use restart::Backoff;
 use spawn::Inherited;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io::{self, IsTerminal, PipeReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -162,7 +162,7 @@ pub struct Supervisor {
     is_on_terminal: bool,
     plugins: BTreeMap<PluginId, Plugin>,
     next_id: PluginId,
-    environment: Vec<(String, Option<OsString>)>,
+    environment: Vec<CString>,
     job: Option<Job>,
     stopping: Option<Stopping>,
     has_children: bool,
@@ -235,7 +235,8 @@ impl Supervisor {
         let ready = sys::wait_readable([Some(self.signals.as_fd()), link], timeout);
         let mut events = Vec::new();
         while let Some(arrived) = self.signals.take() {
-            if arrived.number != signal::CHLD {
+            // SIGCONT is how the guard wakes us; what is meant for PROGRAM comes over the link.
+            if arrived.number != signal::CHLD && arrived.number != signal::CONT {
                 events.push(Event::Signal(arrived.number));
             }
         }
@@ -346,8 +347,7 @@ impl Supervisor {
                     if *leader == pid && !*is_leader_gone {
                         *is_leader_gone = true;
                         plugin.last = Some(change);
-                        self.settle(id, change);
-                        return;
+                        return self.settle(id, change, true);
                     }
                 }
                 State::Running { .. } | State::Waiting { .. } | State::Ended => {}
@@ -357,7 +357,7 @@ impl Supervisor {
 
     /// A plugin's first process has ended by itself.
     fn note_end(&mut self, id: PluginId, leader: Pid, change: Change, ran: Duration, now: Instant) {
-        self.settle(id, change);
+        self.settle(id, change, self.stopping.is_some());
         let is_stopping = self.stopping.is_some();
         let Some(plugin) = self.plugins.get_mut(&id) else { return };
         plugin.last = Some(change);
@@ -382,9 +382,9 @@ impl Supervisor {
     }
 
     /// Logs what a plugin wrote before its end, and then the end.
-    fn settle(&self, id: PluginId, change: Change) {
+    fn settle(&self, id: PluginId, change: Change, is_wanted: bool) {
         let Some(plugin) = self.plugins.get(&id) else { return };
-        let notice = Notice::Exited { plugin: &plugin.name, change };
+        let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
         let is_left_out = self.settings.is_quiet && notice.is_quiet();
         let record = if is_left_out { Vec::new() } else { notice.record(self.settings.format) };
         self.log.settle(id, record);

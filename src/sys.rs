@@ -4,7 +4,7 @@
 
 mod unwind;
 
-use std::ffi::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{CString, c_char, c_int, c_long, c_short, c_uint, c_ulong, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -48,7 +48,7 @@ pub mod signal {
 }
 
 mod libc {
-    use super::{c_int, c_long, c_short, c_uint, c_ulong, c_void};
+    use super::{c_char, c_int, c_long, c_short, c_uint, c_ulong, c_void};
 
     pub const SIG_DFL: usize = 0;
     pub const SIG_IGN: usize = 1;
@@ -56,6 +56,8 @@ mod libc {
     pub const PR_SET_PDEATHSIG: c_int = 1;
     pub const PR_SET_CHILD_SUBREAPER: c_int = 36;
     pub const SYS_PIDFD_OPEN: c_long = 434;
+    pub const SYS_CLOSE_RANGE: c_long = 436;
+    pub const CLOSE_RANGE_CLOEXEC: c_uint = 4;
     pub const WNOHANG: c_int = 1;
     pub const WUNTRACED: c_int = 2;
     pub const ECHILD: c_int = 10;
@@ -66,6 +68,7 @@ mod libc {
     pub const F_SETFD: c_int = 2;
     pub const F_GETFL: c_int = 3;
     pub const F_SETFL: c_int = 4;
+    pub const F_DUPFD_CLOEXEC: c_int = 1030;
     pub const F_SETPIPE_SZ: c_int = 1031;
     pub const FD_CLOEXEC: c_int = 1;
     pub const CLOEXEC: c_int = 0o2_000_000;
@@ -116,6 +119,7 @@ mod libc {
 
     unsafe extern "C" {
         pub fn fork() -> c_int;
+        pub fn execve(path: *const c_char, words: *const *const c_char, environment: *const *const c_char) -> c_int;
         pub fn getppid() -> c_int;
         pub fn getpgrp() -> c_int;
         pub fn getsid(pid: c_int) -> c_int;
@@ -141,7 +145,7 @@ mod libc {
         pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
         pub fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;
         pub fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize;
-        pub fn open(path: *const std::ffi::c_char, flags: c_int, ...) -> c_int;
+        pub fn open(path: *const c_char, flags: c_int, ...) -> c_int;
         pub fn close(fd: c_int) -> c_int;
         pub fn getrlimit(resource: c_int, limit: *mut RLimit) -> c_int;
         pub fn setrlimit(resource: c_int, limit: *const RLimit) -> c_int;
@@ -301,8 +305,8 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
 /// What a child of the supervisor does between fork and exec, beyond what std does.
 #[derive(Clone, Copy)]
 pub struct ChildSetup {
-    /// SIGKILL when the thread that spawned it ends (PR_SET_PDEATHSIG).
-    pub dies_with_parent: bool,
+    /// SIGKILL when the thread that spawned it ends (PR_SET_PDEATHSIG), and no descriptor beyond 0, 1 and 2.
+    pub is_plugin: bool,
     /// The signal mask and the ignored signals it starts with.
     pub signals: SignalState,
     /// The limit of open descriptors it starts with.
@@ -323,15 +327,49 @@ pub fn prepare_child(command: &mut Command, setup: ChildSetup) {
     unsafe { command.pre_exec(move || setup_child(&setup, parent)) };
 }
 
+/// Has `command` execute `words[0]` as execve(2) does, with this environment and nothing else. std's own exec is
+/// execvp(3), in which glibc runs what is no program as a shell script.
+pub fn prepare_exec(command: &mut Command, words: Vec<CString>, environment: Vec<CString>) {
+    // SAFETY: the closure runs after fork and makes one async-signal-safe call. Both arrays of pointers end in null, and
+    // the strings behind them are owned by the closure and do not move.
+    unsafe {
+        let exec = Exec { words: pointers(&words), environment: pointers(&environment), _owned: [words, environment] };
+        command.pre_exec(move || exec.run());
+    }
+}
+
+struct Exec {
+    words: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    _owned: [Vec<CString>; 2],
+}
+
+// SAFETY: the pointers are to strings that the same value owns, and nothing changes either.
+unsafe impl Send for Exec {}
+// SAFETY: as above.
+unsafe impl Sync for Exec {}
+
+impl Exec {
+    fn run(&self) -> io::Result<()> {
+        // SAFETY: see prepare_exec. A return is an error.
+        check(unsafe { libc::execve(self.words[0], self.words.as_ptr(), self.environment.as_ptr()) }).map(drop)
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
 fn setup_child(setup: &ChildSetup, parent: u32) -> io::Result<()> {
     // SAFETY: plain system calls on values of this frame; `path` and `text` outlive the calls that read them.
     unsafe {
-        if setup.dies_with_parent {
+        if setup.is_plugin {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, signal::KILL as c_ulong))?;
             // prctl(2): a parent that ended before the call is not noticed by it.
             if libc::getppid() as u32 != parent {
                 return Err(io::Error::from_raw_os_error(3));
             }
+            close_descriptors_on_exec(setup.descriptors.0.soft);
         }
         if setup.takes_terminal {
             libc::tcsetpgrp(0, libc::getpgrp());
@@ -358,6 +396,24 @@ fn setup_child(setup: &ChildSetup, parent: u32) -> io::Result<()> {
         libc::pthread_sigmask(libc::SIG_SETMASK, &setup.signals.mask, ptr::null_mut());
     }
     Ok(())
+}
+
+/// Marks everything from descriptor 3 on to be closed by exec: what our own caller let us inherit is no plugin's.
+///
+/// # Safety
+/// To be called between fork and exec.
+unsafe fn close_descriptors_on_exec(limit: u64) {
+    // SAFETY: plain system calls without memory. std's own descriptor for a failed exec is marked already.
+    unsafe {
+        let (first, last): (c_uint, c_uint) = (3, c_uint::MAX);
+        if libc::syscall(libc::SYS_CLOSE_RANGE, first, last, libc::CLOSE_RANGE_CLOEXEC) == 0 {
+            return;
+        }
+        // Before Linux 5.11.
+        for fd in 3..c_int::try_from(limit).unwrap_or(c_int::MAX).min(65_536) {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
 }
 
 /// Writes `value` in decimal without allocating, and says how many bytes it took.
@@ -563,16 +619,20 @@ impl Epoll {
 
 // ---------------------------------------------------------------- descriptors
 
-/// Takes over the descriptor that a caller passed by number, and closes it in children.
+/// A duplicate of the descriptor that a caller passed by number. Children get neither, unless it is one of the standard
+/// streams: the number itself stays open.
 ///
 /// # Errors
 /// EBADF where nothing is open under that number.
-pub fn take_descriptor(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor was checked to be open and, by the option that names it, is given to us.
+pub fn duplicate_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; the duplicate is ours alone.
     unsafe {
-        let flags = check(libc::fcntl(number, libc::F_GETFD))?;
-        check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
-        Ok(OwnedFd::from_raw_fd(number))
+        let duplicate = OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?);
+        if number > 2 {
+            let flags = check(libc::fcntl(number, libc::F_GETFD))?;
+            check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
+        }
+        Ok(duplicate)
     }
 }
 

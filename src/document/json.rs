@@ -11,11 +11,24 @@ const MAX_DEPTH: usize = 512;
 /// # Errors
 /// The place of the first byte that RFC 8259 does not allow.
 pub fn parse(text: &[u8]) -> Result<Value, Malformed> {
+    read(text, false)
+}
+
+/// Reads what Python's `json.dumps` wrote: JSON and, as numbers, `NaN`, `Infinity` and `-Infinity`. LMCache's own
+/// configuration has such a number.
+///
+/// # Errors
+/// As [`parse`], for anything else.
+pub fn parse_python(text: &[u8]) -> Result<Value, Malformed> {
+    read(text, true)
+}
+
+fn read(text: &[u8], is_python: bool) -> Result<Value, Malformed> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8"));
     }
     let start = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-    let mut reader = Reader { text, position: start };
+    let mut reader = Reader { text, position: start, is_python };
     let value = reader.value(0)?;
     reader.skip_space();
     match reader.peek() {
@@ -28,6 +41,7 @@ struct Reader<'a> {
     /// Valid UTF-8.
     text: &'a [u8],
     position: usize,
+    is_python: bool,
 }
 
 impl Reader<'_> {
@@ -63,6 +77,7 @@ impl Reader<'_> {
             Some(b'{') => self.object(depth + 1),
             Some(b'[') => self.array(depth + 1),
             Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b'-' | b'N' | b'I') if self.is_python && self.constant().is_some() => self.python_number(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
@@ -70,6 +85,17 @@ impl Reader<'_> {
             Some(_) => self.refuse("expected a value"),
             None => self.refuse("expected a value, found the end of the document"),
         }
+    }
+
+    /// The number that Python writes and JSON has not, where one comes next.
+    fn constant(&self) -> Option<&'static str> {
+        let rest = &self.text[self.position..];
+        ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()))
+    }
+
+    fn python_number(&mut self) -> Result<Value, Malformed> {
+        let word = self.constant().unwrap_or_default();
+        self.word(word, Value::Number(word.to_string()))
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, Malformed> {
@@ -298,4 +324,69 @@ pub fn write_string(text: &str, out: &mut String) {
     }
     out.push_str(&text[start..]);
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compact(text: &str) -> Result<String, String> {
+        let value = parse(text.as_bytes()).map_err(|error| format!("{}:{}: {error}", error.line, error.column))?;
+        let mut out = String::new();
+        write(&value, &mut out);
+        Ok(out)
+    }
+
+    #[test]
+    fn valid_documents_are_read() {
+        for (text, expected) in [
+            (" null ", "null"),
+            ("[true,\n\tfalse]", "[true,false]"),
+            ("[]", "[]"),
+            ("{ }", "{}"),
+            (r#"{"a":1,"b":{"c":[2]}}"#, r#"{"a":1,"b":{"c":[2]}}"#),
+            (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+            ("[-0, 1.50, 1E+2, 123456789012345678901234567890]", "[-0,1.50,1E+2,123456789012345678901234567890]"),
+            (r#""\"\\\/\b\f\n\r\t\u0041""#, r#""\"\\/\u0008\u000c\n\r\tA""#),
+            (r#""\ud83d\ude00 é \u00e9""#, "\"😀 é é\""),
+            ("\"\u{7f}\u{2028}\"", "\"\u{7f}\u{2028}\""),
+            ("\u{feff}1", "1"),
+        ] {
+            assert_eq!(compact(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn invalid_documents_are_refused_with_a_place() {
+        for (text, expected) in [
+            ("", "1:1: expected a value, found the end of the document"),
+            ("[1,\n 2,]", "2:4: expected a value"),
+            ("[1 2]", "1:4: expected `,` or `]`"),
+            ("{a: 1}", "1:2: expected a name in double quotes"),
+            (r#"{"a" 1}"#, "1:6: expected `:`"),
+            (r#"{"a": 1 "b""#, "1:9: expected `,` or `}`"),
+            ("01", "1:2: a number must not begin with 0"),
+            ("1.", "1:3: expected a digit"),
+            ("-", "1:2: expected a digit"),
+            ("+1", "1:1: expected a value"),
+            ("NaN", "1:1: expected a value"),
+            ("nul", "1:1: expected a value"),
+            ("1 1", "1:3: expected the end of the document"),
+            ("\"a\nb\"", "1:3: a control character in a string must be written as an escape"),
+            ("\"a", "1:3: expected `\"`, found the end of the document"),
+            (r#""\q""#, r#"1:2: expected one of the escapes \" \\ \/ \b \f \n \r \t \uXXXX"#),
+            (r#""\u12g4""#, "1:6: expected four hexadecimal digits"),
+            (r#""é\ud83d""#, "1:3: half of a surrogate pair stands for no character"),
+            (r#""\ud83d\u0041""#, "1:2: half of a surrogate pair stands for no character"),
+        ] {
+            assert_eq!(compact(text), Err(expected.to_owned()), "{text}");
+        }
+        assert_eq!(parse(b"[\"\xff\"]").map_err(|error| (error.offset, error.message)), Err((2, "not UTF-8".into())));
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        assert!(parse(("[".repeat(512) + &"]".repeat(512)).as_bytes()).is_ok());
+        assert!(parse(("[".repeat(513) + &"]".repeat(513)).as_bytes()).is_err());
+    }
 }

@@ -45,7 +45,7 @@ pub struct Malformed {
 impl Malformed {
     /// `message` about the byte at `offset` of `text`.
     #[cold]
-    pub(super) fn at(text: &[u8], offset: usize, message: &str) -> Malformed {
+    pub fn at(text: &[u8], offset: usize, message: &str) -> Malformed {
         let mut place = Place::START;
         place.move_to(text, offset);
         place.says(message)

@@ -6,10 +6,13 @@ mod composer;
 mod constructor;
 mod cursor;
 mod directive;
+mod float;
 mod node;
 mod number;
 mod scalar;
 mod scanner;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use super::value::Place;

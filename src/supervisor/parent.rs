@@ -48,7 +48,7 @@ impl ParentWatch {
         };
         let pipe = match settings.parent_fd {
             None => None,
-            Some(number) => Some(File::from(sys::take_descriptor(number).map_err(|error| {
+            Some(number) => Some(File::from(sys::duplicate_descriptor(number).map_err(|error| {
                 Error::Usage(format!("`--parent-fd {number}` is no open descriptor: {}", plain(&error)))
             })?)),
         };

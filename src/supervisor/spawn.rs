@@ -4,9 +4,10 @@ use crate::configuration::Configuration;
 use crate::output::Stream;
 use crate::settings::{Settings, Stderr};
 use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal, PipeReader};
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 /// The canonical locations that a launcher above us runs, as a JSON array.
@@ -32,25 +33,34 @@ pub struct Started {
     pub warnings: Vec<String>,
 }
 
-/// The variables that every plugin gets beside the launcher's own environment, but the identifier of the plugin.
-pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<(String, Option<OsString>)> {
+/// The environment of every plugin, but for the identifier: the launcher's own, and what plugins are told.
+pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<CString> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
+        // Nothing is started with it.
         Configuration::TooLarge { .. } => OsString::new(),
     };
-    let mut variables = Vec::new();
-    for prefix in PREFIXES {
-        for (name, value) in
-            [("ROLE", &role), ("CONFIG", &configuration), ("WORKER_ID", &worker_id), ("WORKER_COUNT", &worker_count)]
-        {
-            variables.push(([prefix, name].concat(), Some(value.clone())));
-        }
+    let identity =
+        [("ROLE", role), ("CONFIG", configuration), ("WORKER_ID", worker_id), ("WORKER_COUNT", worker_count)];
+    let mut told: Vec<(String, OsString)> = Vec::new();
+    for (name, value) in identity {
+        told.extend(PREFIXES.map(|prefix| ([prefix, name].concat(), value.clone())));
     }
-    variables.push((PARENT_VARIABLE.into(), attached_to.map(|pid| pid.to_string().into())));
-    variables.push(("PYTHONUNBUFFERED".into(), Some("1".into())));
-    variables.push((LOCATIONS_VARIABLE.into(), Some(locations.into())));
-    variables
+    if let Some(pid) = attached_to {
+        told.push((PARENT_VARIABLE.into(), pid.to_string().into()));
+    }
+    told.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    told.push((LOCATIONS_VARIABLE.into(), locations.into()));
+    let is_told = |name: &OsStr| {
+        [PARENT_VARIABLE, ID_VARIABLE].iter().any(|ours| name == *ours)
+            || told.iter().any(|(ours, _)| name == ours.as_str())
+    };
+    let inherited: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_told(name)).collect();
+    let told = told.iter().map(|(name, value)| (OsStr::new(name), value.as_os_str()));
+    let all = inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).chain(told);
+    // A value with a NUL in it cannot be passed on, nor can it have come from an environment.
+    all.filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()).collect()
 }
 
 /// Starts a plugin in a process group of its own, without input, its output in pipes.
@@ -60,19 +70,15 @@ pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &st
 pub fn plugin(
     words: &[OsString],
     id: &str,
-    environment: &[(String, Option<OsString>)],
+    environment: &[CString],
     settings: &Settings,
     inherited: &Inherited,
 ) -> io::Result<Started> {
-    let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
-    command.args(words.iter().skip(1)).stdin(Stdio::null());
-    for (name, value) in environment {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.env(ID_VARIABLE, id);
+    let words = words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let mut environment = environment.to_vec();
+    environment.push(CString::new([ID_VARIABLE, "=", id].concat())?);
+    let mut command = Command::new("plugin");
+    command.stdin(Stdio::null());
     let (reader, writer) = io::pipe()?;
     let mut pipes = Vec::new();
     match settings.stderr {
@@ -88,7 +94,7 @@ pub fn plugin(
         }
     }
     let setup = ChildSetup {
-        dies_with_parent: true,
+        is_plugin: true,
         signals: SignalState::default_state(),
         descriptors: inherited.descriptors,
         takes_terminal: false,
@@ -96,6 +102,7 @@ pub fn plugin(
         oom_score_adj: settings.oom_score_adj,
     };
     sys::prepare_child(&mut command, setup);
+    sys::prepare_exec(&mut command, words, environment);
     let pid = command.spawn()?.id() as Pid;
     Ok(Started { pid, pipes, warnings: refusals(settings, pid) })
 }
@@ -127,7 +134,7 @@ pub fn program(words: &[OsString], launcher_group: Pid, inherited: &Inherited) -
     command.args(words.iter().skip(1));
     let is_foreground = sys::foreground_group() == Some(launcher_group);
     let setup = ChildSetup {
-        dies_with_parent: false,
+        is_plugin: false,
         signals: inherited.signals,
         descriptors: inherited.descriptors,
         // In a pipeline the terminal stays with the whole job; PROGRAM gets it when it asks.

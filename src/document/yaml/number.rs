@@ -1,6 +1,8 @@
 //! Numbers as YAML 1.1 writes them, turned into the text that JSON has for the same value: digit by digit,
 //! so that an integer may be of any size and a float stays what it is.
 
+use super::float;
+
 /// Decimal digits of an integer that Python still turns into text.
 const MAX_DIGITS: usize = 4300;
 
@@ -165,7 +167,9 @@ impl Float {
             return Err("infinity and NaN are no JSON: expected a number");
         }
         if number.contains(':') {
-            let (whole, fraction) = sexagesimal_float(number)?;
+            let (digits, point) =
+                sexagesimal_float(number).ok_or("a number to the base 60 of this size: expected a decimal number")?;
+            let (whole, fraction) = written_out(&digits, point);
             return Ok(Float { sign, whole, fraction, exponent: None });
         }
         let (mantissa, exponent) = match number.split_once('e') {
@@ -198,12 +202,7 @@ impl Float {
     /// The digits without zeros at either end, and how many of them are before the decimal point.
     /// Zero has no digits.
     fn significance(&self) -> (String, i64) {
-        let digits = [self.whole.as_str(), &self.fraction].concat();
-        let significant = digits.trim_start_matches('0');
-        if significant.is_empty() {
-            return (String::new(), 0);
-        }
-        let leading_zeros = (digits.len() - significant.len()) as i64;
+        let (digits, point) = significance(&self.whole, &self.fraction);
         let shift = self.exponent.as_deref().map_or(0, |exponent| {
             // An exponent beyond all measure is as good as any other.
             let (sign, digits) = split_sign(exponent);
@@ -211,26 +210,51 @@ impl Float {
             let magnitude = if digits.len() > 15 { i64::MAX / 4 } else { digits.parse().unwrap_or(0) };
             if sign == "-" { -magnitude } else { magnitude }
         });
-        (significant.trim_end_matches('0').to_owned(), self.whole.len() as i64 - leading_zeros + shift)
+        let point = if digits.is_empty() { 0 } else { point + shift };
+        (digits, point)
     }
 }
 
-/// The whole and the fractional part of a float to the base 60, where binary floats hold it exactly.
-fn sexagesimal_float(text: &str) -> Result<(String, String), &'static str> {
-    let (parts, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let fraction = fraction.trim_end_matches('0');
-    let whole = parts.split(':').try_fold(0u64, |whole, part| {
-        let part = if is_decimal(part) { part.parse::<u32>().ok()? } else { return None };
-        whole.checked_mul(60)?.checked_add(part.into()).filter(|whole| *whole < 1 << 40)
-    });
-    let is_exact = fraction.is_empty()
-        || (fraction.len() <= 10
-            && is_decimal(fraction)
-            && fraction.parse::<u64>().is_ok_and(|digits| digits % 5u64.pow(fraction.len() as u32) == 0));
-    match whole {
-        Some(whole) if is_exact => Ok((whole.to_string(), fraction.to_owned())),
-        _ => Err("a float to the base 60 that is not exact: expected a decimal number"),
+fn significance(whole: &str, fraction: &str) -> (String, i64) {
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0');
+    if significant.is_empty() {
+        return (String::new(), 0);
     }
+    let leading_zeros = (digits.len() - significant.len()) as i64;
+    (significant.trim_end_matches('0').to_owned(), whole.len() as i64 - leading_zeros)
+}
+
+/// The digits of a float to the base 60, added up as Python does.
+fn sexagesimal_float(text: &str) -> Option<(String, i64)> {
+    let mut value = 0.0;
+    let mut base = 1.0;
+    // Powers of 60 up to this one are floats themselves.
+    if text.split(':').count() > 10 {
+        return None;
+    }
+    for part in text.rsplit(':') {
+        let (whole, fraction) = part.split_once('.').unwrap_or((part, ""));
+        if !is_decimal(whole) || !(fraction.is_empty() || is_decimal(fraction)) {
+            return None;
+        }
+        let (digits, point) = significance(whole, fraction);
+        value += float::nearest(&digits, point)? * base;
+        base *= 60.0;
+    }
+    float::shortest(value)
+}
+
+/// Digits as they are written without an exponent: the whole part, and the fractional one.
+fn written_out(digits: &str, point: i64) -> (String, String) {
+    let before = point.max(0) as usize;
+    let whole = match digits.get(..before) {
+        Some("") => "0".to_owned(),
+        Some(whole) => whole.to_owned(),
+        None => [digits, &"0".repeat(before - digits.len())].concat(),
+    };
+    let zeros = "0".repeat((-point).max(0) as usize);
+    (whole, zeros + digits.get(before..).unwrap_or_default())
 }
 
 /// A number as the key of a mapping.
@@ -255,23 +279,26 @@ pub(super) fn float_key(text: &str) -> Result<NumberKey, &'static str> {
         return Ok(NumberKey { name: name.to_owned(), value: name.to_owned() });
     }
     let float = Float::parse(text)?;
-    let (digits, point) = float.significance();
+    let (mut digits, mut point) = float.significance();
     if digits.is_empty() {
         return Ok(NumberKey { name: [float.sign, "0.0"].concat(), value: "0".to_owned() });
     }
-    if digits.len() > 15 || !(-3..=15).contains(&point) {
-        return Err("a float of this size or precision cannot be a key: expected the key in quotes");
+    if digits.len() > 15 {
+        (digits, point) = float::nearest(&digits, point).and_then(float::shortest).ok_or(UNFIT_KEY)?;
     }
-    let before = point.max(0) as usize;
-    let after = digits.len().saturating_sub(before);
-    let mut whole = digits[..digits.len() - after].to_owned();
-    whole.extend(std::iter::repeat_n('0', before - whole.len()));
-    let zeros = "0".repeat((-point).max(0) as usize);
-    if whole.is_empty() {
-        whole.push('0');
+    if !(-290..=15).contains(&point) {
+        return Err(UNFIT_KEY);
     }
+    if point < -3 {
+        let (first, rest) = digits.split_at(1);
+        let separator = if rest.is_empty() { "" } else { "." };
+        let exponent = (1 - point).to_string();
+        let zero = if exponent.len() < 2 { "0" } else { "" };
+        let name = [float.sign, first, separator, rest, "e-", zero, &exponent].concat();
+        return Ok(NumberKey { value: name.clone(), name });
+    }
+    let (whole, fraction) = written_out(&digits, point);
     let whole = [float.sign, &whole].concat();
-    let fraction = [&zeros, &digits[digits.len() - after..]].concat();
     if fraction.is_empty() {
         Ok(NumberKey { name: [&whole, ".0"].concat(), value: whole })
     } else {
@@ -279,3 +306,5 @@ pub(super) fn float_key(text: &str) -> Result<NumberKey, &'static str> {
         Ok(NumberKey { value: name.clone(), name })
     }
 }
+
+const UNFIT_KEY: &str = "a float of this size or precision cannot be a key: expected the key in quotes";

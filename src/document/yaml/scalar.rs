@@ -221,11 +221,12 @@ fn code_escape(cursor: &mut Cursor<'_>, digits: usize, text: &mut String) -> Res
         return cursor.refuse("expected two hexadecimal digits after `\\x`, four after `\\u`, eight after `\\U`");
     };
     let mut length = 2 + digits;
-    if matches!(code, 0xD800..=0xDBFF) && cursor.peek(length) == b'\\' && cursor.peek(length + 1) == b'u' {
-        if let Some(low @ 0xDC00..=0xDFFF) = hexadecimal(cursor, length + 2, 4) {
-            code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-            length += 6;
-        }
+    if matches!(code, 0xD800..=0xDBFF)
+        && cursor.rest()[length..].starts_with(b"\\u")
+        && let Some(low @ 0xDC00..=0xDFFF) = hexadecimal(cursor, length + 2, 4)
+    {
+        code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        length += 6;
     }
     match char::from_u32(code) {
         Some(char) => text.push(char),

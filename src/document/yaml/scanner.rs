@@ -212,7 +212,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn take_key(&mut self) -> Option<SimpleKey> {
-        self.simple_keys.pop_back_if(|key| key.level == self.level)
+        if self.simple_keys.back()?.level == self.level { self.simple_keys.pop_back() } else { None }
     }
 
     /// Forgets the key that might have begun at this level.

@@ -148,7 +148,7 @@ fn the_notice_in_text_has_the_delay() {
 
 #[test]
 fn restarts_leak_nothing() {
-    const PLUGINS: usize = 150;
+    const PLUGINS: usize = 60;
     let sandbox = Sandbox::new();
     for n in 0..PLUGINS {
         sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\necho here\nexit 1\n");

@@ -133,6 +133,9 @@ fn arguments(command: Command, mut words: impl Iterator<Item = OsString>) -> Res
                 }
                 break;
             }
+            b"--" if matches!(command, Command::List | Command::Check) => {
+                return Err(Error::Usage("`--` and a PROGRAM belong to `run`; this command starts nothing".into()));
+            }
             b"--" => {
                 arguments.operands.extend(words);
                 break;

@@ -217,7 +217,7 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     };
     let overlay = overlay(arguments)?;
     let (value, name) = merge(source.value, overlay, &source.name)?;
-    let found = value.pointer(pointer).map_err(|problem| Error::Usage(problem.into()))?;
+    let found = value.pointer(pointer).map_err(|problem| Error::Usage(format!("`{pointer}`: {problem}")))?;
     let mut line = match (found, arguments.value(Opt::Default)) {
         (Some(Value::String(text)), _) => text.clone().into_bytes(),
         (Some(value), _) => {

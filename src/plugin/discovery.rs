@@ -239,10 +239,10 @@ fn advise(
 ) {
     let advice = &mut entry.advice;
     if first_line.has_byte_order_mark {
-        advice.push("a byte order mark before `#!`: save it as UTF-8 without BOM".into());
+        advice.push("a byte order mark (BOM) before `#!`: save it as UTF-8 without one".into());
     }
     if first_line.has_carriage_return {
-        advice.push("the first line ends in CR LF: convert the file to Unix line ends".into());
+        advice.push("the first line ends in CRLF: convert the file to Unix line ends".into());
     }
     if first_line.shebang.is_none() && !is_elf {
         advice.push("no first line says what runs it: add one, such as #!/usr/bin/env python3".into());

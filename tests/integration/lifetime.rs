@@ -87,7 +87,7 @@ fn nothing_survives(death: Death) {
     let sandbox = Sandbox::new();
     let grace = GRACE.as_secs_f64().to_string();
     let mut tree = Tree::start(&sandbox, &[sandbox::LAUNCHER, "run", "--grace-period", &grace, "plugins"]);
-    let deadline = Instant::now() + GRACE + sandbox::MARGIN;
+    let deadline = Instant::now() + GRACE + sandbox::margin();
     tree.kill(death);
     let is_launcher_there = || processes::is_alive(tree.launcher);
     wait_for("all are gone, or it is too late", || {
@@ -97,7 +97,7 @@ fn nothing_survives(death: Death) {
     assert!(left.is_empty(), "left: {left:#?}");
     assert!(!is_launcher_there(), "the launcher is still there");
     if matches!(death, Death::ParentExits | Death::Parent(_)) {
-        sandbox.assert_nothing_left(sandbox::MARGIN);
+        sandbox.assert_nothing_left(sandbox::margin());
     }
 }
 
@@ -182,7 +182,7 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
     let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
     running.wait_for_stdout("[all_deaf.sh] ready");
     running.signal("TERM");
-    let done = running.wait_within(Duration::from_millis(500) + sandbox::MARGIN);
+    let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
     assert_eq!(done.status.code(), Some(0));
     assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
     sandbox.assert_nothing_left(Duration::ZERO);

@@ -394,7 +394,7 @@ fn a_stalled_reader_never_holds_the_stop_longer_than_the_grace_period() {
         let running = sandbox.launcher(options).unread().start();
         sandbox.wait_for_file("flooding");
         running.signal("TERM");
-        let done = running.wait_within(Duration::from_millis(500) + sandbox::MARGIN);
+        let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
         assert_eq!(done.status.code(), Some(0));
         sandbox.assert_nothing_left(Duration::ZERO);
     }

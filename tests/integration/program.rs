@@ -228,9 +228,9 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
         let victim = if guard { running.pid() } else { supervisor.expect("a supervisor") };
         sandbox::send("KILL", &[victim]);
         if guard {
-            sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+            sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
         } else {
-            assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::MARGIN).status.code(), Some(137));
+            assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::margin()).status.code(), Some(137));
             sandbox.assert_nothing_left(Duration::ZERO);
         }
     }

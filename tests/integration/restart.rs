@@ -59,7 +59,7 @@ fn the_delay_doubles_from_one_second() {
         assert!(observed <= delay + 1500.0, "start {round} came {observed} ms after the end");
     }
     running.signal("TERM");
-    assert_eq!(running.wait_within(sandbox::MARGIN * 2).status.code(), Some(0), "a stop does not wait for a restart");
+    assert_eq!(running.wait_within(sandbox::margin() * 2).status.code(), Some(0), "a stop does not wait for a restart");
 }
 
 #[test]

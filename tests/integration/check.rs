@@ -60,7 +60,7 @@ fn an_interpreter_that_env_cannot_find() {
 #[test]
 fn crlf_or_a_byte_order_mark_in_the_first_line() {
     let sandbox = Sandbox::with([("all_crlf.sh", "#!/bin/sh\r\n")]);
-    assert_wrong(&check(&sandbox, &[]), &["all_crlf.sh", "CRLF"]);
+    assert_wrong(&check(&sandbox, &[]), &["all_crlf.sh", "CR"]);
     let sandbox = Sandbox::with([("all_bom.sh", "\u{feff}#!/bin/sh\n")]);
     assert_wrong(&check(&sandbox, &[]), &["all_bom.sh", "byte order mark"]);
 }

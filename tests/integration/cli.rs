@@ -133,13 +133,6 @@ fn bad_usage_is_one_line_with_status_2_and_starts_nothing() {
 }
 
 #[test]
-fn a_program_belongs_to_run_alone() {
-    let sandbox = Sandbox::new();
-    sandbox.launcher(["list", "plugins", "--", "touch", "started"]).output().assert_refused(&[]);
-    assert!(!sandbox.path("started").exists());
-}
-
-#[test]
 fn fractions_of_a_second_are_allowed() {
     let sandbox = Sandbox::new();
     for seconds in ["0", "0.5", "2", "1.25"] {

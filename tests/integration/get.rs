@@ -50,7 +50,7 @@ fn what_is_not_there_is_status_1_or_the_default() {
 #[test]
 fn a_pointer_that_is_none_is_bad_usage() {
     for pointer in ["chunk_size", "/a~2b", "/a~"] {
-        get(&[pointer]).assert_refused(&[pointer]);
+        get(&[pointer]).assert_refused(&["Pointer"]);
     }
 }
 

@@ -10,13 +10,23 @@ use crate::sandbox::{self, Running, Sandbox, wait_for};
 
 const GRACE: Duration = Duration::from_millis(700);
 
-/// The host: it starts its arguments, writes down their pid, and ends as it is told.
-const HOST: &str = "import os, subprocess, sys\n\
-    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)\n\
-    with open('started', 'w') as file:\n    \
-        file.write(f'{child.pid}\\n')\n\
-    sys.stdin.readline()\n\
-    os._exit(3)\n";
+/// The host: it starts its arguments, and ends as it is told. Above it stands a reaper, as in any good container: not
+/// every PID 1 is quick to reap the many orphans of the control.
+const HOST: &str = "import ctypes, os, subprocess, sys\n\
+    PR_SET_CHILD_SUBREAPER = 36\n\
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)\n\
+    host = os.fork()\n\
+    if host == 0:\n    \
+        child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)\n    \
+        with open('started', 'w') as file:\n        \
+            file.write(f'{os.getpid()} {child.pid}\\n')\n    \
+        sys.stdin.readline()\n    \
+        os._exit(3)\n\
+    try:\n    \
+        while True:\n        \
+            os.wait()\n\
+    except ChildProcessError:\n    \
+        pass\n";
 
 /// What plain shells do: one starts the plugins, as our supervisor would; the other one starts that one.
 const SHELLS: &str = "sh -c 'for plugin in plugins/*; do\n\
@@ -32,68 +42,71 @@ enum Death {
     Supervisor(&'static str),
 }
 
-/// Starts all kinds of plugins under a host, by this command, and waits until they stand.
-fn start<'s>(sandbox: &'s Sandbox, command: &[&str]) -> (Running<'s>, u32) {
-    plugins::write(sandbox);
-    sandbox.write("host.py", HOST);
-    let host = sandbox.command("python3", ["host.py"]).args(command).stdin(Stdio::piped()).start();
-    plugins::wait_until_ready(sandbox);
-    let started = sandbox.wait_for_file("started").trim().parse().expect("a pid");
-    let standing = plugins::living(sandbox);
-    assert_eq!(standing.len(), KINDS.len(), "every kind has a process: {standing:#?}");
-    (host, started)
+/// All kinds of plugins below a launcher below a host.
+struct Tree<'s> {
+    running: Running<'s>,
+    host: u32,
+    launcher: u32,
 }
 
-/// Lets them die, and waits until they are dead.
-fn kill(death: Death, host: &mut Running, started: u32) {
-    let by = |signal: &str, pid: u32| {
-        sandbox::send(signal, &[pid]);
-        pid
-    };
-    match death {
-        Death::ParentExits => host.write("end\n"),
-        Death::Parent(signal) => host.signal(signal),
-        Death::Launcher(signal) => drop(by(signal, started)),
-        Death::Supervisor(signal) => {
-            let children = processes::children_of(started);
-            assert_eq!(children.len(), 1, "the launcher has one child, the supervisor");
-            let supervisor = by(signal, children[0]);
-            wait_for("the supervisor is dead", || !processes::is_alive(supervisor));
-        }
+impl<'s> Tree<'s> {
+    /// Starts it, with this command as the launcher, and waits until every plugin stands.
+    fn start(sandbox: &'s Sandbox, command: &[&str]) -> Self {
+        plugins::write(sandbox);
+        sandbox.write("host.py", HOST);
+        let running = sandbox.command("python3", ["host.py"]).args(command).stdin(Stdio::piped()).start();
+        plugins::wait_until_ready(sandbox);
+        let started = sandbox.wait_for_file("started");
+        let pids: Vec<u32> = started.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect();
+        let standing = plugins::living(sandbox);
+        assert_eq!(standing.len(), KINDS.len(), "every kind has a process: {standing:#?}");
+        Self { running, host: pids[0], launcher: pids[1] }
     }
-    match death {
-        Death::ParentExits | Death::Parent(_) => wait_for("the host is dead", || !host.is_running()),
-        Death::Launcher("KILL") => wait_for("the launcher is dead", || !processes::is_alive(started)),
-        Death::Launcher(_) | Death::Supervisor(_) => (),
+
+    /// Lets them die; returns who must be dead by that.
+    fn kill(&mut self, death: Death) -> u32 {
+        let (victim, signal) = match death {
+            Death::ParentExits => {
+                self.running.write("end\n");
+                return self.host;
+            }
+            Death::Parent(signal) => (self.host, signal),
+            Death::Launcher(signal) => (self.launcher, signal),
+            Death::Supervisor(signal) => {
+                let children = processes::children_of(self.launcher);
+                assert_eq!(children.len(), 1, "the launcher has one child, the supervisor");
+                (children[0], signal)
+            }
+        };
+        sandbox::send(signal, &[victim]);
+        victim
     }
 }
 
 fn nothing_survives(death: Death) {
     let sandbox = Sandbox::new();
     let grace = GRACE.as_secs_f64().to_string();
-    let (mut host, started) = start(&sandbox, &[sandbox::LAUNCHER, "run", "--grace-period", &grace, "plugins"]);
-    let deadline = Instant::now() + GRACE + sandbox::MARGIN;
-    kill(death, &mut host, started);
-    wait_for("every kind is gone, or it is too late", || {
-        plugins::living(&sandbox).is_empty() || Instant::now() > deadline
+    let mut tree = Tree::start(&sandbox, &[sandbox::LAUNCHER, "run", "--grace-period", &grace, "plugins"]);
+    let deadline = Instant::now() + GRACE + sandbox::margin();
+    tree.kill(death);
+    let is_launcher_there = || processes::is_alive(tree.launcher);
+    wait_for("all are gone, or it is too late", || {
+        Instant::now() > deadline || !is_launcher_there() && plugins::living(&sandbox).is_empty()
     });
     let left = plugins::living(&sandbox);
     assert!(left.is_empty(), "left: {left:#?}");
-    wait_for("the launcher is gone, or it is too late", || !processes::is_alive(started) || Instant::now() > deadline);
-    assert!(!processes::is_alive(started), "the launcher is still there");
+    assert!(!is_launcher_there(), "the launcher is still there");
     if matches!(death, Death::ParentExits | Death::Parent(_)) {
-        sandbox.assert_nothing_left(Duration::ZERO);
+        sandbox.assert_nothing_left(sandbox::margin());
     }
 }
 
 /// The control: with shells in place of the launcher every kind survives the same death.
 fn everything_survives_under_a_shell(death: Death) {
     let sandbox = Sandbox::new();
-    let (mut host, started) = start(&sandbox, &["sh", "-c", SHELLS]);
-    kill(death, &mut host, started);
-    if let Death::Launcher(_) = death {
-        wait_for("the shell is dead", || !processes::is_alive(started));
-    }
+    let mut tree = Tree::start(&sandbox, &["sh", "-c", SHELLS]);
+    let victim = tree.kill(death);
+    wait_for("the victim is dead", || !processes::is_alive(victim));
     // The dead cannot come back, so one look after the death decides.
     let survivors = plugins::living(&sandbox);
     assert_eq!(survivors.len(), KINDS.len(), "survivors: {survivors:#?}");
@@ -169,7 +182,7 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
     let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
     running.wait_for_stdout("[all_deaf.sh] ready");
     running.signal("TERM");
-    let done = running.wait_within(Duration::from_millis(500) + sandbox::MARGIN);
+    let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
     assert_eq!(done.status.code(), Some(0));
     assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
     sandbox.assert_nothing_left(Duration::ZERO);

@@ -113,7 +113,7 @@ fn the_end_of_the_thread_that_started_it_is_not_the_end_of_the_parent() {
     wait_for_ticks(|| running.stdout().matches("tick").count(), 10);
     running.write("end\n");
     assert_eq!(running.wait().status.code(), Some(9), "the launcher was still there");
-    sandbox.assert_nothing_left(Duration::from_secs(5) + sandbox::MARGIN);
+    sandbox.assert_nothing_left(Duration::from_secs(5) + sandbox::margin());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_killed_python_parent_leaves_no_plugin() {
     let running = sandbox.command("python3", arguments).start();
     running.wait_for_stdout("[all_x.py] ready");
     running.signal("KILL");
-    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
 }
 
 #[test]
@@ -144,5 +144,5 @@ fn a_program_goes_too_when_the_parent_does() {
     let running = sandbox.command("python3", arguments).args(program).start();
     running.wait_for_stdout("] ready");
     running.signal("KILL");
-    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+    sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
 }

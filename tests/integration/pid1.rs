@@ -4,7 +4,8 @@ use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Launch, Sandbox, wait_for};
 
-const BYE: &str = "#!/bin/sh\ntrap 'echo bye; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
+const BYE: &str =
+    "#!/bin/sh\nexec 2>/dev/null\ntrap 'echo bye; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
 
 /// The launcher as PID 1.
 fn as_pid_1<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Launch<'s> {

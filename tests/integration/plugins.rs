@@ -43,14 +43,16 @@ pub const KINDS: [(&str, &str); 10] = [
          os.wait()\n\
          time.sleep(1000)\n",
     ),
-    // A chain whose every link is gone once the next one is there, beside a leader that keeps forking.
+    // A chain whose every link is gone once the next one is there, the faster when it is asked to end, beside a leader
+    // that keeps forking.
     (
         "all_forking.pl",
         "#!/usr/bin/perl\n\
          $ENV{KIND} = 'all_forking.pl';\n\
-         $SIG{TERM} = $SIG{INT} = 'IGNORE';\n\
+         my $pause = 0.05;\n\
+         $SIG{TERM} = $SIG{INT} = sub { $pause = 0.003 };\n\
          $SIG{CHLD} = 'IGNORE';\n\
-         if (!fork) { while (1) { select undef, undef, undef, 0.003; exit 0 if fork; } }\n\
+         if (!fork) { while (1) { select undef, undef, undef, $pause; exit 0 if fork; } }\n\
          open READY, '>', 'ready/all_forking.pl'; print READY \"yes\\n\"; close READY;\n\
          while (1) { if (!fork) { select undef, undef, undef, 0.3; exit 0; } select undef, undef, undef, 0.03; }\n",
     ),

@@ -136,7 +136,7 @@ fn every_catchable_signal_reaches_the_program_exactly_once() {
 
 #[test]
 fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
-    let plugin = "#!/bin/sh\ntrap 'echo \"program: $(cat ended)\"; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
+    let plugin = "#!/bin/sh\nexec 2>/dev/null\ntrap 'echo \"program: $(cat ended)\"; exit 0' TERM\necho ready >ready\nwhile :; do sleep 0.02; done\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let script = "trap 'sleep 0.3; echo ended >ended; exit 6' TERM; until [ -s ready ]; do sleep 0.02; done; \
                   echo begun; while :; do sleep 0.02; done";
@@ -228,9 +228,9 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
         let victim = if guard { running.pid() } else { supervisor.expect("a supervisor") };
         sandbox::send("KILL", &[victim]);
         if guard {
-            sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::MARGIN);
+            sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
         } else {
-            assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::MARGIN).status.code(), Some(137));
+            assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::margin()).status.code(), Some(137));
             sandbox.assert_nothing_left(Duration::ZERO);
         }
     }

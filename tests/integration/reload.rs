@@ -8,7 +8,7 @@ use crate::sandbox::{Running, Sandbox, wait_for};
 /// Says who it is and which version, and stays.
 fn plugin(version: &str) -> String {
     format!(
-        "#!/bin/sh\ntrap 'echo \"bye {version}\"; exit 0' TERM\necho \"{version} $$\"\nwhile :; do sleep 0.05; done\n"
+        "#!/bin/sh\nexec 2>/dev/null\ntrap 'echo \"bye {version}\"; exit 0' TERM\necho \"{version} $$\"\nwhile :; do sleep 0.05; done\n"
     )
 }
 

@@ -44,7 +44,7 @@ fn a_plugin_that_ignores_term_is_killed_after_the_grace_period() {
     running.wait_for_event("output", "all_deaf.sh");
     let signalled = Instant::now();
     running.signal("TERM");
-    let done = running.wait_within(Duration::from_millis(600) + sandbox::MARGIN);
+    let done = running.wait_within(Duration::from_millis(600) + sandbox::margin());
     assert!(signalled.elapsed() >= Duration::from_millis(600), "not before");
     assert_eq!(done.status.code(), Some(0), "it was stopped on request");
     let events: Vec<_> = done.records().iter().map(|record| record["event"].text()).collect();
@@ -76,13 +76,13 @@ fn no_grace_period_at_all_kills_at_once() {
     let running = sandbox.launcher(["run", "--grace-period", "0", "plugins"]).start();
     running.wait_for_stdout("] ready");
     running.signal("TERM");
-    assert_eq!(running.wait_within(sandbox::MARGIN * 3).status.code(), Some(0));
+    assert_eq!(running.wait_within(sandbox::margin() * 3).status.code(), Some(0));
 }
 
 #[test]
 fn every_process_below_gets_term_not_only_the_leader() {
     // A shell runs its trap only when its foreground child has ended: the child must get the signal too.
-    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
+    let plugin = "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
     running.wait_for_stdout("] ready");
@@ -92,7 +92,8 @@ fn every_process_below_gets_term_not_only_the_leader() {
 
 #[test]
 fn a_stopped_process_hears_term() {
-    let plugin = "#!/bin/bash\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";
+    let plugin =
+        "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
     let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
     let leader = sandbox.wait_for_file("leader").trim().parse().expect("a pid");
@@ -108,7 +109,7 @@ fn a_plugin_may_have_a_grace_period_of_its_own() {
     let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
     running.wait_for_stdout("] ready");
     running.signal("TERM");
-    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::MARGIN).status.code(), Some(0));
+    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::margin()).status.code(), Some(0));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn the_grace_period_can_stand_in_the_configuration() {
     let running = sandbox.launcher(["run", "plugins"]).env("LMCACHE_PLUGIN_CONFIG", document).start();
     running.wait_for_stdout("] ready");
     running.signal("TERM");
-    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::MARGIN).status.code(), Some(0));
+    assert_eq!(running.wait_within(Duration::from_millis(300) + sandbox::margin()).status.code(), Some(0));
 }
 
 #[test]

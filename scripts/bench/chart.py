@@ -3,14 +3,19 @@ from html import escape
 
 WIDTH, LABEL, VALUE, ROW = 760, 150, 110, 24
 
+# Without media queries: greys that both grounds bear.
 STYLE = """
-  text { font: 13px system-ui, sans-serif; fill: #24292f }
+  text { font: 13px system-ui, sans-serif; fill: #768390 }
   .title { font-weight: 600; font-size: 14px }
-  .note, .peer-value { fill: #57606a }
   .note { font-size: 11px }
   .peer { fill: #8c959f }
-  .ours { fill: #0969da }
+  .ours { fill: #2f81f7 }
   .ours-text { font-weight: 600 }
+  @media (prefers-color-scheme: light) {
+    text { fill: #24292f }
+    .note, .peer-value { fill: #57606a }
+    .ours { fill: #0969da }
+  }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .note, .peer-value { fill: #9198a1 }

@@ -13,7 +13,7 @@ pub const NAME: &str = "lmcache-plugin-launcher";
 pub enum Request {
     Help(Option<Command>),
     Version,
-    Do(Command, Arguments),
+    Do(Command, Box<Arguments>),
 }
 
 /// The commands.
@@ -154,7 +154,7 @@ fn arguments(command: Command, mut words: impl Iterator<Item = OsString>) -> Res
         (Command::Get | Command::Install, 2..) => {
             Err(Error::Usage(format!("one argument too many: `{}`", arguments.operands[1].to_string_lossy())))
         }
-        _ => Ok(Request::Do(command, arguments)),
+        _ => Ok(Request::Do(command, Box::new(arguments))),
     }
 }
 

@@ -29,7 +29,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let outcome = run();
     if let Err(error) = &outcome {
-        let _ = writeln!(io::stderr(), "{}: {}", cli::NAME, error.message());
+        let mut line = [cli::NAME, ": "].concat().into_bytes();
+        escape::one_line(error.message().as_bytes(), &mut line);
+        line.push(b'\n');
+        let _ = io::stderr().write_all(&line);
     }
     ExitCode::from(outcome.unwrap_or_else(|error| error.status()))
 }
@@ -45,7 +48,7 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            supervisor::run(arguments, settings)
+            supervisor::run(*arguments, settings)
         }
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),

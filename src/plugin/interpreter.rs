@@ -34,13 +34,15 @@ pub fn first_line(head: &[u8]) -> FirstLine {
         Some(line) => (line, true),
         None => (line, false),
     };
-    let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    fn is_blank(byte: &u8) -> bool {
+        *byte == b' ' || *byte == b'\t'
+    }
     let trim_start = |text: &[u8]| text.iter().skip_while(|byte| is_blank(byte)).copied().collect::<Vec<u8>>();
     let mut line = trim_start(line);
-    while line.last().is_some_and(|byte| is_blank(byte)) {
+    while line.last().is_some_and(is_blank) {
         line.pop();
     }
-    let end = line.iter().position(|byte| is_blank(byte)).unwrap_or(line.len());
+    let end = line.iter().position(is_blank).unwrap_or(line.len());
     let argument = trim_start(&line[end..]);
     let interpreter = line[..end].to_vec();
     FirstLine {

@@ -5,7 +5,7 @@ use crate::output::Stream;
 use crate::settings::{Settings, Stderr};
 use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};
 use std::ffi::{CString, OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, PipeReader};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
@@ -78,7 +78,7 @@ pub fn plugin(
     let mut environment = environment.to_vec();
     environment.push(CString::new([ID_VARIABLE, "=", id].concat())?);
     let mut command = Command::new("plugin");
-    command.stdin(Stdio::null());
+    command.stdin(no_input()?);
     let (reader, writer) = io::pipe()?;
     let mut pipes = Vec::new();
     match settings.stderr {
@@ -105,6 +105,14 @@ pub fn plugin(
     sys::prepare_exec(&mut command, words, environment);
     let pid = command.spawn()?.id() as Pid;
     Ok(Started { pid, pipes, warnings: refusals(settings, pid) })
+}
+
+/// /dev/null or, in a root file system without it, a pipe that has ended.
+fn no_input() -> io::Result<Stdio> {
+    match File::open("/dev/null") {
+        Ok(file) => Ok(file.into()),
+        Err(_) => io::pipe().map(|(reader, _)| reader.into()),
+    }
 }
 
 /// What the kernel did not grant to a plugin that runs all the same.

@@ -62,7 +62,7 @@ pub fn until<S: Stop>(from: &[u8], to: &mut [u8]) -> usize {
     from.len()
 }
 
-/// [`crate::sys::sixteen`] in plain arithmetic: a subtraction sets the high bit of a byte that is less. It may borrow from the bytes
+/// The same in plain arithmetic: a subtraction sets the high bit of a byte that is less. It may borrow from the bytes
 /// above, so that only the first mark counts.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod portable {

@@ -1,23 +1,39 @@
 //! Bytes of any kind as the inside of a JSON string, and as one line of text. Pure.
 
-/// Appends `bytes` as the inside of a JSON string (RFC 8259, section 7): escapes only what must be, and what is not
-/// UTF-8 becomes U+FFFD.
+use crate::lines::copy::{self, Special};
+
+/// A byte becomes so many at most: a control character, `\u0000`.
+pub const JSON_GROWTH: usize = 6;
+
+/// Appends `bytes` as the inside of a JSON string, as [`json_into`] has it.
 pub fn json(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut rest = bytes;
+    let start = out.len();
+    out.resize(start + JSON_GROWTH * bytes.len(), 0);
+    let length = json_into(bytes, &mut out[start..]);
+    out.truncate(start + length);
+}
+
+/// Writes `bytes` as the inside of a JSON string (RFC 8259, section 7) and returns its length: escapes only what must
+/// be, and what is not UTF-8 becomes U+FFFD. `to` is [`JSON_GROWTH`] times as long as `bytes`, or longer.
+pub fn json_into(bytes: &[u8], to: &mut [u8]) -> usize {
+    let (mut rest, mut total) = (bytes, 0);
     loop {
-        let plain = rest.iter().position(|&byte| !is_plain(byte)).unwrap_or(rest.len());
-        out.extend_from_slice(&rest[..plain]);
-        let Some(&byte) = rest.get(plain) else { return };
+        let plain = copy::until::<Special>(rest, &mut to[total..]);
+        total += plain;
         rest = &rest[plain..];
+        let Some(&byte) = rest.first() else { return total };
         if byte < 0x80 {
-            escape_ascii(byte, out);
+            let (escaped, length) = ascii(byte);
+            to[total..][..JSON_GROWTH].copy_from_slice(&escaped);
+            total += length;
             rest = &rest[1..];
         } else {
             let end = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
             for chunk in rest[..end].utf8_chunks() {
-                out.extend_from_slice(chunk.valid().as_bytes());
-                if !chunk.invalid().is_empty() {
-                    out.extend_from_slice("\u{fffd}".as_bytes());
+                let replacement = if chunk.invalid().is_empty() { "" } else { "\u{fffd}" };
+                for part in [chunk.valid(), replacement] {
+                    to[total..][..part.len()].copy_from_slice(part.as_bytes());
+                    total += part.len();
                 }
             }
             rest = &rest[end..];
@@ -25,31 +41,25 @@ pub fn json(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn is_plain(byte: u8) -> bool {
-    (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\'
-}
-
-fn escape_ascii(byte: u8, out: &mut Vec<u8>) {
+/// The escape of an ASCII character, and how many bytes of the array it has.
+fn ascii(byte: u8) -> ([u8; JSON_GROWTH], usize) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    match byte {
-        b'"' => out.extend_from_slice(b"\\\""),
-        b'\\' => out.extend_from_slice(b"\\\\"),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        b'\t' => out.extend_from_slice(b"\\t"),
-        _ => {
-            out.extend_from_slice(b"\\u00");
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
-        }
-    }
+    let letter = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => return ([b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]], 6),
+    };
+    ([b'\\', letter, 0, 0, 0, 0], 2)
 }
 
 /// Appends `bytes` so that they stay on one line: control characters in the notation of JSON, the rest as it is.
 pub fn one_line(bytes: &[u8], out: &mut Vec<u8>) {
     for &byte in bytes {
         if byte < 0x20 || byte == 0x7f {
-            escape_ascii(byte, out);
+            let (escaped, length) = ascii(byte);
+            out.extend_from_slice(&escaped[..length]);
         } else {
             out.push(byte);
         }

@@ -32,6 +32,7 @@ pub trait Lines {
     fn copy(&mut self, bytes: &[u8]) -> Option<usize>;
 }
 
+#[cfg(test)]
 impl<F: FnMut(&[u8], Piece)> Lines for F {
     fn take(&mut self, line: &[u8], piece: Piece) {
         self(line, piece);

@@ -228,12 +228,12 @@ impl Lines for Framed<'_> {
         match frame.format {
             Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),
             Format::Json => {
-                let mut escaped = std::mem::take(&mut sink.escaped);
-                escape::json(line, &mut escaped);
-                let after = if piece.is_partial { JSON_ENDS_PARTIAL } else { JSON_ENDS };
-                sink.push(&[before.bytes(), &escaped, after]);
-                escaped.clear();
-                sink.escaped = escaped;
+                let most = before.length + escape::JSON_GROWTH * line.len() + JSON_ENDS_PARTIAL.len();
+                let room = sink.room(most);
+                let mut total = put(before.bytes(), room);
+                total += escape::json_into(line, &mut room[total..]);
+                total += put(if piece.is_partial { JSON_ENDS_PARTIAL } else { JSON_ENDS }, &mut room[total..]);
+                sink.length += total;
             }
         }
         self.count += u64::from(!piece.is_partial);
@@ -268,10 +268,11 @@ impl Lines for Framed<'_> {
     }
 }
 
-/// Copies an array, which is one or two instructions, and returns its length.
-fn put<const N: usize>(from: &[u8; N], to: &mut [u8]) -> usize {
-    to[..N].copy_from_slice(from);
-    N
+/// Copies all bytes, and returns how many. Inlined, as for a constant that is one instruction or two.
+#[inline(always)]
+fn put(from: &[u8], to: &mut [u8]) -> usize {
+    to[..from.len()].copy_from_slice(from);
+    from.len()
 }
 
 /// How a name looks on a terminal; nothing at all elsewhere.
@@ -486,8 +487,6 @@ struct Sink {
     /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
     batch: Vec<u8>,
     length: usize,
-    /// Where a line is escaped; empty between lines.
-    escaped: Vec<u8>,
     is_gone: bool,
     has_complained: bool,
     has_large_pipe: bool,
@@ -501,7 +500,6 @@ impl Sink {
             name,
             batch: Vec::new(),
             length: 0,
-            escaped: Vec::new(),
             is_gone: false,
             has_complained: false,
             has_large_pipe: false,
@@ -510,13 +508,10 @@ impl Sink {
 
     /// Adds one record, in parts, to the batch.
     fn push(&mut self, parts: &[&[u8]]) {
-        let mut room = self.room(parts.iter().map(|part| part.len()).sum());
+        let room = self.room(parts.iter().map(|part| part.len()).sum());
         let mut total = 0;
         for part in parts {
-            let (taken, rest) = room.split_at_mut(part.len());
-            taken.copy_from_slice(part);
-            room = rest;
-            total += part.len();
+            total += put(part, &mut room[total..]);
         }
         self.length += total;
     }
@@ -585,7 +580,6 @@ impl Sink {
     /// Gives the room back. The batch must have been written.
     fn calm_down(&mut self) {
         self.batch = Vec::new();
-        self.escaped = Vec::new();
     }
 }
 

@@ -27,10 +27,12 @@ def launcher():
 
 class Peer:
     """A program that runs plugins, or only forwards lines. `command(plugin)` is shell text that does it for one plugin
-    and writes to standard output; `is_endless` when it goes on after its plugin has ended."""
+    and writes to standard output; `size` is how many bytes it is given to forward, for about a second of work;
+    `is_endless` when it goes on after its plugin has ended."""
 
-    def __init__(self, name, command, *, is_endless=False, supervises=True):
-        self.name, self.command, self.is_endless, self.supervises = name, command, is_endless, supervises
+    def __init__(self, name, command, size=10_000_000, *, is_endless=False, supervises=True):
+        self.name, self.command, self.size = name, command, size
+        self.is_endless, self.supervises = is_endless, supervises
 
 
 def install_all():
@@ -59,9 +61,9 @@ def tools():
         do("apt-get", "install", "-y", "s6")
     label = "[all_00.sh]"
     return [
-        Peer("cat", lambda plugin: f"{shlex.quote(plugin)} | cat", supervises=False),
-        Peer("sed", lambda plugin: f"{shlex.quote(plugin)} | sed 's/^/{label} /'", supervises=False),
-        Peer("s6-log", lambda plugin: f"{shlex.quote(plugin)} | s6-log 'p{label}' 1", supervises=False),
+        Peer("cat", lambda plugin: f"{shlex.quote(plugin)} | cat", 1_000_000_000, supervises=False),
+        Peer("sed", lambda plugin: f"{shlex.quote(plugin)} | sed 's/^/{label} /'", 200_000_000, supervises=False),
+        Peer("s6-log", lambda plugin: f"{shlex.quote(plugin)} | s6-log 'p{label}' 1", 200_000_000, supervises=False),
     ]
 
 
@@ -87,7 +89,7 @@ def honcho():
 
     def command(plugin):
         procfile = Path(plugin).parent / "Procfile"
-        procfile.write_text(f"all_00.sh: {shlex.quote(plugin)}\n")
+        procfile.write_text(f"all_00: {shlex.quote(plugin)}\n")  # a dot is not for its names
         return f"{program} -f {shlex.quote(str(procfile))} start"
 
     return [Peer("honcho", command)]
@@ -113,7 +115,7 @@ stdout_logfile_maxbytes=0
 """)
         return f"{program} -c {shlex.quote(str(settings))} 2>/dev/null"
 
-    return [Peer("supervisord", command, is_endless=True)]
+    return [Peer("supervisord", command, 200_000_000, is_endless=True)]
 
 
 def concurrently():
@@ -136,4 +138,4 @@ def horust():
         service.write_text(f"command = {json.dumps(plugin)}\n")
         return f"{program} --services-path {shlex.quote(str(service))}"
 
-    return [Peer("Horust", command)]
+    return [Peer("Horust", command, 0)]

@@ -53,12 +53,16 @@ pub fn until<S: Stop>(from: &[u8], to: &mut [u8]) -> usize {
             return index * 16 + place;
         }
     }
-    let place = rest.iter().position(|&byte| S::is(byte)).unwrap_or(rest.len());
-    to_rest[..place].copy_from_slice(&rest[..place]);
-    blocks.len() * 16 + place
+    for (index, (&byte, to_byte)) in rest.iter().zip(to_rest).enumerate() {
+        if S::is(byte) {
+            return blocks.len() * 16 + index;
+        }
+        *to_byte = byte;
+    }
+    from.len()
 }
 
-/// [`crate::sys::sixteen`] in plain arithmetic: a subtraction sets the high bit of a byte that is less. It may borrow from the bytes
+/// The same in plain arithmetic: a subtraction sets the high bit of a byte that is less. It may borrow from the bytes
 /// above, so that only the first mark counts.
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod portable {

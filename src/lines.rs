@@ -1,6 +1,10 @@
 //! Bytes to lines: a stream that arrives in chunks of any size leaves in lines, and in pieces where a line is too long.
 //! Pure: the same bytes give the same lines, however they were cut.
 
+pub mod copy;
+
+use copy::{Newline, Stop};
+
 /// The most bytes of one piece.
 pub const PIECE_LIMIT: usize = 64 * 1024;
 
@@ -18,6 +22,26 @@ pub struct Piece {
 
 const WHOLE: Piece = Piece { is_continuation: false, is_partial: false };
 
+/// Takes the lines of a stream.
+pub trait Lines {
+    /// A line or a part of one, without its end.
+    fn take(&mut self, line: &[u8], piece: Piece);
+
+    /// Takes the line that `bytes` begin with and returns the place of its `\n`; takes nothing when there is none, or
+    /// when the line is better taken by [`Lines::take`]. A shortcut, for who can find the end while copying.
+    fn copy(&mut self, bytes: &[u8]) -> Option<usize>;
+}
+
+impl<F: FnMut(&[u8], Piece)> Lines for F {
+    fn take(&mut self, line: &[u8], piece: Piece) {
+        self(line, piece);
+    }
+
+    fn copy(&mut self, _: &[u8]) -> Option<usize> {
+        None
+    }
+}
+
 /// Splits one stream.
 #[derive(Debug, Default)]
 pub struct Splitter {
@@ -28,42 +52,46 @@ pub struct Splitter {
 
 impl Splitter {
     /// Takes the next bytes of the stream and passes on every line that they complete, without its `\n` or `\r\n`.
-    pub fn feed(&mut self, mut chunk: &[u8], mut emit: impl FnMut(&[u8], Piece)) {
+    pub fn feed(&mut self, mut chunk: &[u8], lines: &mut impl Lines) {
         if !self.begun.is_empty() {
             let end = newline(chunk);
-            self.extend(&chunk[..end.unwrap_or(chunk.len())], &mut emit);
+            self.extend(&chunk[..end.unwrap_or(chunk.len())], lines);
             let Some(end) = end else { return };
-            self.end_line(&mut emit);
+            self.end_line(lines);
             chunk = &chunk[end + 1..];
         }
-        while let Some(end) = newline(chunk) {
+        loop {
+            while let Some(end) = lines.copy(&chunk[..chunk.len().min(PIECE_LIMIT + 1)]) {
+                chunk = &chunk[end + 1..];
+            }
+            let Some(end) = newline(chunk) else { break };
             let line = &chunk[..end];
             if line.len() <= PIECE_LIMIT {
-                emit(without_carriage_return(line), WHOLE);
+                lines.take(without_carriage_return(line), WHOLE);
             } else {
-                self.extend(line, &mut emit);
-                self.end_line(&mut emit);
+                self.extend(line, lines);
+                self.end_line(lines);
             }
             chunk = &chunk[end + 1..];
         }
-        self.extend(chunk, &mut emit);
+        self.extend(chunk, lines);
     }
 
     /// Passes on a last line that has no newline. The stream may go on with a new line.
-    pub fn finish(&mut self, mut emit: impl FnMut(&[u8], Piece)) {
+    pub fn finish(&mut self, lines: &mut impl Lines) {
         if self.begun.len() > PIECE_LIMIT {
             // A `\r` was kept for a line end that never came.
-            self.pass_on_piece(&mut emit);
+            self.pass_on_piece(lines);
         }
         if !self.begun.is_empty() {
-            emit(&self.begun, Piece { is_continuation: self.is_continuation, is_partial: false });
+            lines.take(&self.begun, Piece { is_continuation: self.is_continuation, is_partial: false });
             self.forget();
         }
     }
 
-    fn end_line(&mut self, emit: &mut impl FnMut(&[u8], Piece)) {
+    fn end_line(&mut self, lines: &mut impl Lines) {
         let piece = Piece { is_continuation: self.is_continuation, is_partial: false };
-        emit(without_carriage_return(&self.begun), piece);
+        lines.take(without_carriage_return(&self.begun), piece);
         self.forget();
     }
 
@@ -75,7 +103,7 @@ impl Splitter {
 
     /// Adds bytes that hold no newline to the line that has begun. A piece is passed on only when it is certain that
     /// more of the line follows: a `\r` just behind the limit may belong to the line end.
-    fn extend(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(&[u8], Piece)) {
+    fn extend(&mut self, mut bytes: &[u8], lines: &mut impl Lines) {
         loop {
             let total = self.begun.len() + bytes.len();
             let may_end_here = total == PIECE_LIMIT + 1 && bytes.last().or(self.begun.last()) == Some(&b'\r');
@@ -86,20 +114,21 @@ impl Splitter {
             let (taken, rest) = bytes.split_at(PIECE_LIMIT.saturating_sub(self.begun.len()));
             self.begun.extend_from_slice(taken);
             bytes = rest;
-            self.pass_on_piece(emit);
+            self.pass_on_piece(lines);
         }
     }
 
     /// Passes on as much of the line as fits into one piece. More than that must have begun.
-    fn pass_on_piece(&mut self, emit: &mut impl FnMut(&[u8], Piece)) {
+    fn pass_on_piece(&mut self, lines: &mut impl Lines) {
         let end = character_boundary(&self.begun[..PIECE_LIMIT]);
-        emit(&self.begun[..end], Piece { is_continuation: self.is_continuation, is_partial: true });
+        lines.take(&self.begun[..end], Piece { is_continuation: self.is_continuation, is_partial: true });
         self.begun.drain(..end);
         self.is_continuation = true;
     }
 }
 
-fn without_carriage_return(line: &[u8]) -> &[u8] {
+/// The line without the `\r` of its end.
+pub fn without_carriage_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
@@ -119,21 +148,15 @@ fn character_boundary(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// The place of the first `\n`, eight bytes at a step.
-pub fn newline(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const NEWLINES: u64 = ONES * b'\n' as u64;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        // A byte that is zero after the xor is the lowest whose high bit is set by the subtraction.
-        let word = u64::from_le_bytes(*word) ^ NEWLINES;
-        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        if found != 0 {
-            return Some(index * 8 + found.trailing_zeros() as usize / 8);
+/// The place of the first `\n`.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    let (blocks, rest) = bytes.as_chunks();
+    for (index, block) in blocks.iter().enumerate() {
+        if let Some(place) = Newline::find(block) {
+            return Some(index * 16 + place);
         }
     }
-    let start = words.len() * 8;
-    rest.iter().position(|&byte| byte == b'\n').map(|at| start + at)
+    rest.iter().position(|&byte| byte == b'\n').map(|place| blocks.len() * 16 + place)
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Notice<'_> {
                 if let Some(change) = status.last {
                     say(&[&", last ", &describe(change)]);
                 }
-                say(&[&", lines ", &status.lines.to_string(), &", bytes ", &status.bytes.to_string()]);
+                say(&[&", ", &status.lines.to_string(), &" lines, ", &status.bytes.to_string(), &" bytes"]);
             }
             Notice::Stopping { reason } => say(&[&"stopping: ", reason]),
             Notice::Killed { plugin: Some(plugin), pid } => {

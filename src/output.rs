@@ -5,11 +5,12 @@
 
 use crate::cli::NAME;
 use crate::escape;
-use crate::lines::{Piece, Splitter};
+use crate::lines::copy::{self, Newline, Special};
+use crate::lines::{self, Lines, Piece, Splitter};
 use crate::settings::Format;
 use crate::sys::{self, Epoll};
-use crate::timestamp;
-use std::collections::HashMap;
+use crate::timestamp::{self, Timestamp};
+use std::collections::{BinaryHeap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -22,10 +23,12 @@ use std::time::Duration;
 
 /// Enough for a quiet plugin, and for one page of memory.
 const SMALL_BUFFER: usize = 4 * 1024;
-/// The size of a busy pipe and of the buffers that serve it; the most an unprivileged user gets (pipe(7)).
-const LARGE_BUFFER: usize = 1024 * 1024;
-/// The default capacity of a pipe: a read of this much has seen it full.
-const PIPE_CAPACITY: usize = 64 * 1024;
+/// Enough for a busy one; input and batch of this size still fit into a core's cache.
+const LARGE_BUFFER: usize = 256 * 1024;
+/// The size of a busy pipe; the most an unprivileged user gets (pipe(7)).
+const LARGE_PIPE: i32 = 1024 * 1024;
+/// A read of this much has seen a pipe of default capacity (64 KiB) full: its pages may each be half empty.
+const FULL_PIPE: usize = 32 * 1024;
 /// Quiet for so long, the large buffers are given back.
 const CALM: Duration = Duration::from_secs(1);
 /// What the thread's stack is asked to be. Only the pages that are touched count.
@@ -143,10 +146,8 @@ impl Log {
 #[derive(Clone, Debug)]
 pub struct Frame {
     format: Format,
-    before: Vec<u8>,
-    before_continuation: Vec<u8>,
-    after: Vec<u8>,
-    after_partial: Vec<u8>,
+    before: Label,
+    before_continuation: Label,
 }
 
 impl Frame {
@@ -156,51 +157,121 @@ impl Frame {
         escape::one_line(name.as_bytes(), &mut label);
         label.push(b']');
         let padding = vec![b' '; paint.width.saturating_sub(label.len())];
-        let before = |mark: &[u8]| [paint.on, &label, paint.off, mark, &padding].concat();
-        Frame {
-            format: Format::Text,
-            before: before(b" "),
-            before_continuation: before(b"+ "),
-            after: b"\n".to_vec(),
-            after_partial: b"\n".to_vec(),
-        }
+        let before = |mark: &[u8]| Label::new([paint.on, &label, paint.off, mark, &padding].concat());
+        Frame { format: Format::Text, before: before(b" "), before_continuation: before(b"+ ") }
     }
 
-    /// One object a line; the time is put in as it is written.
+    /// One object a line.
     pub fn json(name: &OsStr, stream: Stream) -> Frame {
-        let mut before = b"\",\"event\":\"output\",\"plugin\":\"".to_vec();
+        let mut before = TIME_BEGINS.to_vec();
+        before.extend_from_slice(&Timestamp::default());
+        before.extend_from_slice(b"\",\"event\":\"output\",\"plugin\":\"");
         escape::json(name.as_bytes(), &mut before);
         before.extend_from_slice(match stream {
             Stream::Merged => b"\",\"message\":\"",
             Stream::Stdout => b"\",\"stream\":\"stdout\",\"message\":\"",
             Stream::Stderr => b"\",\"stream\":\"stderr\",\"message\":\"",
         });
-        Frame {
-            format: Format::Json,
-            before_continuation: before.clone(),
-            before,
-            after: b"\"}\n".to_vec(),
-            after_partial: b"\",\"partial\":true}\n".to_vec(),
-        }
+        let before = Label::new(before);
+        Frame { format: Format::Json, before_continuation: before.clone(), before }
     }
 
-    /// Appends one line. `time` is that of the batch.
-    fn append(&self, line: &[u8], piece: Piece, time: &timestamp::Timestamp, out: &mut Vec<u8>) {
-        let before = if piece.is_continuation { &self.before_continuation } else { &self.before };
-        match self.format {
-            Format::Text => {
-                out.extend_from_slice(before);
-                out.extend_from_slice(line);
-            }
-            Format::Json => {
-                out.extend_from_slice(b"{\"time\":\"");
-                out.extend_from_slice(time);
-                out.extend_from_slice(before);
-                escape::json(line, out);
+    /// Sets the time of the lines that follow.
+    fn set_time(&mut self, time: &Timestamp) {
+        if self.format == Format::Json {
+            for label in [&mut self.before, &mut self.before_continuation] {
+                label.padded[TIME_BEGINS.len()..][..time.len()].copy_from_slice(time);
             }
         }
-        out.extend_from_slice(if piece.is_partial { &self.after_partial } else { &self.after });
     }
+}
+
+/// How a record in JSON begins: with its time.
+const TIME_BEGINS: &[u8] = b"{\"time\":\"";
+/// How a record ends.
+const TEXT_ENDS: &[u8; 1] = b"\n";
+const JSON_ENDS: &[u8; 3] = b"\"}\n";
+const JSON_ENDS_PARTIAL: &[u8] = b"\",\"partial\":true}\n";
+
+/// What stands before a line. It holds no newline.
+#[derive(Clone, Debug)]
+struct Label {
+    /// With newlines behind it, one at least, up to a whole number of sixteen bytes: [`copy::until`] is quick with that.
+    padded: Vec<u8>,
+    length: usize,
+}
+
+impl Label {
+    fn new(mut bytes: Vec<u8>) -> Label {
+        let length = bytes.len();
+        bytes.resize((length / 16 + 1) * 16, b'\n');
+        Label { padded: bytes, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.padded[..self.length]
+    }
+}
+
+/// Lines on their way from one source into a batch.
+struct Framed<'a> {
+    frame: &'a Frame,
+    sink: &'a mut Sink,
+    /// How many lines have ended.
+    count: u64,
+}
+
+impl Lines for Framed<'_> {
+    fn take(&mut self, line: &[u8], piece: Piece) {
+        let Framed { frame, sink, .. } = self;
+        let before = if piece.is_continuation { &frame.before_continuation } else { &frame.before };
+        match frame.format {
+            Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),
+            Format::Json => {
+                let mut escaped = std::mem::take(&mut sink.escaped);
+                escape::json(line, &mut escaped);
+                let after = if piece.is_partial { JSON_ENDS_PARTIAL } else { JSON_ENDS };
+                sink.push(&[before.bytes(), &escaped, after]);
+                escaped.clear();
+                sink.escaped = escaped;
+            }
+        }
+        self.count += u64::from(!piece.is_partial);
+    }
+
+    /// All there is to do for most lines: one pass, and no call.
+    fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Frame { format, before, .. } = self.frame;
+        let room = self.sink.room(before.padded.len() + bytes.len() + JSON_ENDS.len());
+        let mut total = copy::until::<Newline>(&before.padded, room);
+        let end = match format {
+            Format::Text => {
+                let end = copy::until::<Newline>(bytes, &mut room[total..]);
+                total += lines::without_carriage_return(&bytes[..end]).len();
+                total += put(TEXT_ENDS, &mut room[total..]);
+                end
+            }
+            Format::Json => {
+                let length = copy::until::<Special>(bytes, &mut room[total..]);
+                total += length;
+                total += put(JSON_ENDS, &mut room[total..]);
+                length + usize::from(bytes[length..].starts_with(b"\r\n"))
+            }
+        };
+        // Else there is no end, or more to escape: what was copied does not count.
+        if bytes.get(end) != Some(&b'\n') {
+            return None;
+        }
+        self.sink.length += total;
+        self.count += 1;
+        Some(end)
+    }
+}
+
+/// Copies an array, which is one or two instructions, and returns its length.
+fn put<const N: usize>(from: &[u8; N], to: &mut [u8]) -> usize {
+    to[..N].copy_from_slice(from);
+    N
 }
 
 /// How a name looks on a terminal; nothing at all elsewhere.
@@ -253,7 +324,7 @@ impl Pump {
     fn run(mut self) {
         let mut ready = Vec::new();
         loop {
-            let is_large = self.input.len() > SMALL_BUFFER;
+            let is_large = self.input.len() > SMALL_BUFFER || self.stdout.is_large() || self.stderr.is_large();
             self.epoll.wait(&mut ready, is_large.then_some(CALM));
             if ready.is_empty() && is_large {
                 self.calm_down();
@@ -276,11 +347,11 @@ impl Pump {
         let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
         for order in orders {
             match order {
-                Order::Write(record) => self.stdout.batch.extend_from_slice(&record),
+                Order::Write(record) => self.stdout.push(&[&record]),
                 Order::Follow(source) => self.follow(source),
                 Order::Settle(plugin, record) => {
                     self.settle(plugin);
-                    self.stdout.batch.extend_from_slice(&record);
+                    self.stdout.push(&[&record]);
                 }
                 Order::Finish => {
                     self.finish();
@@ -304,7 +375,7 @@ impl Pump {
     }
 
     /// Reads once from one source and batches the lines.
-    fn read(&mut self, token: u64, time: &timestamp::Timestamp) -> Got {
+    fn read(&mut self, token: u64, time: &Timestamp) -> Got {
         let Some(followed) = self.sources.get_mut(&token) else { return Got::End };
         let got = match followed.source.pipe.read(&mut self.input) {
             Ok(0) => Got::End,
@@ -322,16 +393,13 @@ impl Pump {
             Got::Bytes(count) => {
                 followed.log(&self.input[..count], sink, time);
                 if count == self.input.len() && count < LARGE_BUFFER {
-                    self.input = vec![0; (count * 4).min(LARGE_BUFFER)];
+                    self.input = vec![0; count * 4];
                 }
                 // Grown only when seen full, as pipe memory is a share of the user's: pipe(7).
-                if count >= PIPE_CAPACITY && !followed.has_large_pipe {
+                if count >= FULL_PIPE && !followed.has_large_pipe {
                     followed.has_large_pipe = true;
-                    sys::grow_pipe(followed.source.pipe.as_fd(), LARGE_BUFFER as i32);
-                    sink.grow();
-                }
-                if sink.batch.len() >= LARGE_BUFFER {
-                    sink.flush();
+                    sys::grow_pipe(followed.source.pipe.as_fd(), LARGE_PIPE);
+                    sink.grow_pipe();
                 }
             }
             Got::NothingNow => {}
@@ -347,8 +415,9 @@ impl Pump {
     /// Logs what a plugin wrote until now. Bounded by what its pipes hold: something it left behind may write for ever.
     fn settle(&mut self, plugin: PluginId) {
         let time = timestamp::now();
-        let mut tokens: Vec<u64> = self.sources.keys().copied().collect();
-        tokens.sort_unstable();
+        let tokens: BinaryHeap<u64> = self.sources.keys().copied().collect();
+        // In order by a heap, here and elsewhere: each `sort` of another type is 3 to 6 kB.
+        let tokens = tokens.into_sorted_vec();
         for token in tokens {
             let Some(followed) = self.sources.get(&token).filter(|followed| followed.source.plugin == plugin) else {
                 continue;
@@ -369,8 +438,8 @@ impl Pump {
     }
 
     fn finish(&mut self) {
-        let mut plugins: Vec<PluginId> = self.sources.values().map(|followed| followed.source.plugin).collect();
-        plugins.sort_unstable();
+        let plugins: BinaryHeap<PluginId> = self.sources.values().map(|followed| followed.source.plugin).collect();
+        let mut plugins = plugins.into_sorted_vec();
         plugins.dedup();
         for plugin in plugins {
             self.settle(plugin);
@@ -385,29 +454,27 @@ impl Pump {
 
     fn calm_down(&mut self) {
         self.input = vec![0; SMALL_BUFFER];
-        self.stdout.batch = Vec::new();
-        self.stderr.batch = Vec::new();
+        self.stdout.calm_down();
+        self.stderr.calm_down();
     }
 }
 
 impl Followed {
-    fn log(&mut self, bytes: &[u8], sink: &mut Sink, time: &timestamp::Timestamp) {
-        let Source { frame, counters, .. } = &self.source;
-        let mut lines = 0;
-        self.splitter.feed(bytes, |line, piece| {
-            frame.append(line, piece, time, &mut sink.batch);
-            lines += u64::from(!piece.is_partial);
-        });
-        counters.lines.fetch_add(lines, Ordering::Relaxed);
-        counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    fn log(&mut self, bytes: &[u8], sink: &mut Sink, time: &Timestamp) {
+        self.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines));
+        self.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
-    fn log_unfinished(&mut self, sink: &mut Sink, time: &timestamp::Timestamp) {
-        let Source { frame, counters, .. } = &self.source;
-        self.splitter.finish(|line, piece| {
-            frame.append(line, piece, time, &mut sink.batch);
-            counters.lines.fetch_add(1, Ordering::Relaxed);
-        });
+    fn log_unfinished(&mut self, sink: &mut Sink, time: &Timestamp) {
+        self.pass(sink, time, |splitter, lines| splitter.finish(lines));
+    }
+
+    fn pass(&mut self, sink: &mut Sink, time: &Timestamp, pass: impl FnOnce(&mut Splitter, &mut Framed<'_>)) {
+        let Source { frame, counters, .. } = &mut self.source;
+        frame.set_time(time);
+        let mut lines = Framed { frame, sink, count: 0 };
+        pass(&mut self.splitter, &mut lines);
+        counters.lines.fetch_add(lines.count, Ordering::Relaxed);
     }
 }
 
@@ -416,21 +483,68 @@ struct Sink {
     /// A descriptor of our own: std's `Stdout` would write line by line.
     file: File,
     name: &'static str,
+    /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
     batch: Vec<u8>,
+    length: usize,
+    /// Where a line is escaped; empty between lines.
+    escaped: Vec<u8>,
     is_gone: bool,
     has_complained: bool,
-    is_large: bool,
+    has_large_pipe: bool,
 }
 
 impl Sink {
     fn open(fd: BorrowedFd<'_>, name: &'static str) -> io::Result<Sink> {
         let file = File::from(fd.try_clone_to_owned()?);
-        Ok(Sink { file, name, batch: Vec::new(), is_gone: false, has_complained: false, is_large: false })
+        Ok(Sink {
+            file,
+            name,
+            batch: Vec::new(),
+            length: 0,
+            escaped: Vec::new(),
+            is_gone: false,
+            has_complained: false,
+            has_large_pipe: false,
+        })
+    }
+
+    /// Adds one record, in parts, to the batch.
+    fn push(&mut self, parts: &[&[u8]]) {
+        let mut room = self.room(parts.iter().map(|part| part.len()).sum());
+        let mut total = 0;
+        for part in parts {
+            let (taken, rest) = room.split_at_mut(part.len());
+            taken.copy_from_slice(part);
+            room = rest;
+            total += part.len();
+        }
+        self.length += total;
+    }
+
+    /// The room behind the batch, for a record of at most `most` bytes.
+    #[inline(always)]
+    fn room(&mut self, most: usize) -> &mut [u8] {
+        if self.batch.len() - self.length < most {
+            self.make_room(most);
+        }
+        &mut self.batch[self.length..]
+    }
+
+    /// The batch is written before it outgrows the cache. That is between two records, never within one.
+    #[cold]
+    fn make_room(&mut self, most: usize) {
+        if self.length + most > LARGE_BUFFER {
+            self.flush();
+        }
+        let size = (self.length + most).next_power_of_two().max(SMALL_BUFFER);
+        if size > self.batch.len() {
+            self.batch.resize(size, 0);
+        }
     }
 
     /// Writes the batch, which is whole lines, and empties it.
     fn flush(&mut self) {
-        let mut rest = &self.batch[..];
+        let mut rest = &self.batch[..self.length];
         while !rest.is_empty() && !self.is_gone {
             match self.file.write(rest) {
                 Ok(count) => rest = &rest[count..],
@@ -453,13 +567,109 @@ impl Sink {
                 }
             }
         }
-        self.batch.clear();
+        self.length = 0;
     }
 
-    fn grow(&mut self) {
-        if !self.is_large {
-            self.is_large = true;
-            sys::grow_pipe(self.file.as_fd(), LARGE_BUFFER as i32);
+    /// A reader gets as much room as the plugins that fill it.
+    fn grow_pipe(&mut self) {
+        if !self.has_large_pipe {
+            self.has_large_pipe = true;
+            sys::grow_pipe(self.file.as_fd(), LARGE_PIPE);
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        self.batch.len() > SMALL_BUFFER
+    }
+
+    /// Gives the room back. The batch must have been written.
+    fn calm_down(&mut self) {
+        self.batch = Vec::new();
+        self.escaped = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes out for a stream that comes in chunks of this size.
+    fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> Vec<u8> {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::open(writer.as_fd(), "output").unwrap();
+        drop(writer);
+        let collector = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        frame.set_time(b"2026-11-22T07:18:30.374Z");
+        let mut splitter = Splitter::default();
+        for chunk in stream.chunks(chunk) {
+            splitter.feed(chunk, &mut Framed { frame, sink: &mut sink, count: 0 });
+        }
+        splitter.finish(&mut Framed { frame, sink: &mut sink, count: 0 });
+        sink.flush();
+        drop(sink);
+        collector.join().unwrap()
+    }
+
+    /// The same by the plainest means.
+    fn naive(format: Format, stream: &[u8]) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut lines = |line: &[u8], piece: Piece| match format {
+            Format::Text => {
+                all.extend_from_slice(if piece.is_continuation { b"[all_x.sh]+ " } else { b"[all_x.sh] " });
+                all.extend_from_slice(line);
+                all.push(b'\n');
+            }
+            Format::Json => {
+                all.extend_from_slice(b"{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"output\",");
+                all.extend_from_slice(b"\"plugin\":\"all_x.sh\",\"message\":\"");
+                escape::json(line, &mut all);
+                all.extend_from_slice(if piece.is_partial { b"\",\"partial\":true}\n" } else { b"\"}\n" });
+            }
+        };
+        let mut splitter = Splitter::default();
+        splitter.feed(stream, &mut lines);
+        splitter.finish(&mut lines);
+        all
+    }
+
+    #[test]
+    fn copied_lines_are_framed_as_taken_ones() {
+        let lines: [&[u8]; 10] = [
+            b"",
+            b"\r",
+            b"a",
+            b"a plain line",
+            b"\r\rtwo\r",
+            b"\0\xff",
+            b"\"quoted\"",
+            b"\\",
+            "\u{20ac}".as_bytes(),
+            b"\t",
+        ];
+        for end in [&b"\n"[..], b"\r\n"] {
+            let mut stream = Vec::new();
+            for length in
+                (0..200).chain([LARGE_BUFFER / 8, lines::PIECE_LIMIT - 1, lines::PIECE_LIMIT, 70_000, 200_000])
+            {
+                stream.extend(std::iter::repeat_n(b'x', length));
+                for line in lines {
+                    stream.extend_from_slice(line);
+                    stream.extend_from_slice(end);
+                }
+            }
+            stream.extend_from_slice(b"no end");
+            let (name, paint) = (OsStr::new("all_x.sh"), Paint::default());
+            for mut frame in [Frame::text(name, &paint), Frame::json(name, Stream::Merged)] {
+                let expected = naive(frame.format, &stream);
+                for chunk in [1, 17, 4096, 65_536, stream.len()] {
+                    let found = framed(&mut frame, &stream, chunk);
+                    assert!(found == expected, "{:?} in chunks of {chunk}", frame.format);
+                }
+            }
         }
     }
 }

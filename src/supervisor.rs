@@ -33,6 +33,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stop::Stop;
 
+/// From the end of a process to the search for others of its plugin: one search serves many ends.
+const SEARCH_DELAY: Duration = Duration::from_millis(10);
+
 /// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
 ///
 /// # Errors
@@ -172,7 +175,9 @@ pub struct Supervisor {
 impl Supervisor {
     /// Lives until nothing is left to do. Returns the exit status.
     fn run(arguments: Arguments, settings: Settings, signals: SignalState, attached_to: Option<Pid>, link: Link) -> u8 {
-        let opened = sys::become_subreaper().and_then(|()| Ok((Signals::open()?, Log::start()?)));
+        // Where that is refused, the guard has said so.
+        let _ = sys::become_subreaper();
+        let opened = Signals::open().and_then(|signals| Ok((signals, Log::start()?)));
         let (own_signals, log) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -342,7 +347,8 @@ impl Supervisor {
                 State::Stopping { leader, is_leader_gone, search_at, .. } => {
                     // Anything that ended may have been the last that it left behind.
                     if self.stopping.is_none() {
-                        *search_at = Some(now);
+                        let soon = now + SEARCH_DELAY;
+                        *search_at = Some(search_at.map_or(soon, |at| at.min(soon)));
                     }
                     if *leader == pid && !*is_leader_gone {
                         *is_leader_gone = true;

@@ -2,6 +2,7 @@
 //! pidfd, epoll or wait for any child, and this crate has no dependencies. Nothing of libc is visible outside.
 #![allow(unsafe_code)]
 
+pub mod sixteen;
 mod unwind;
 
 use std::ffi::{CString, c_char, c_int, c_long, c_short, c_uint, c_ulong, c_void};

@@ -125,8 +125,8 @@ class RuntimePluginLauncher:
                     process.terminate()
                     process.wait(timeout=max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                # A killed launcher still leaves nothing behind: its guard
-                # process ends the plugins.
+                # A killed launcher still leaves nothing behind: it is two
+                # processes, and the other one ends the plugins.
                 process.kill()
             except Exception:
                 # Silently ignore errors during shutdown

@@ -68,9 +68,10 @@ timeout=$(setting timeout 5)
 if command -v curl >/dev/null; then
     get="curl -fsS -o /dev/null --max-time $timeout --"
 elif command -v wget >/dev/null; then
-    get="wget -q -O /dev/null -T $timeout --"
+    # Not -T: busybox 1.35, which Debian 12 has, crashes of it.
+    get="timeout $timeout wget -q -O /dev/null --"
 elif command -v busybox >/dev/null; then
-    get="busybox wget -q -O /dev/null -T $timeout --"
+    get="busybox timeout $timeout busybox wget -q -O /dev/null --"
 else
     echo "neither curl nor wget nor busybox is here to send heartbeats with"
     exit 1

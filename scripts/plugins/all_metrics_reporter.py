@@ -9,6 +9,7 @@ Settings: see README.md beside this file (extra_config, plugin.all_metrics_repor
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -23,6 +24,7 @@ import urllib.request
 
 NAME = "all_metrics_reporter"
 MAX_DELAY = 60  # seconds between two tries while something is away
+CONTENT_TYPE = {"Content-Type": "text/plain; version=0.0.4"}
 MAX_PAGE = 32 << 20  # bytes of metrics we are willing to hold
 
 
@@ -107,15 +109,69 @@ def select(page, pattern):
     return b"".join(line + b"\n" for found, line in lines if found and wanted.match(found.group(1)))
 
 
-def grouping_path(labels):
-    """The Pushgateway's grouping key; values that a path cannot hold go in base64."""
-    path = "/metrics"
-    for label, value in labels.items():
-        if value and "/" not in value:
-            path += f"/{label}/{urllib.parse.quote(value, safe='')}"
-        else:  # "=" alone is how the Pushgateway writes an empty value
-            path += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode()).decode() or '='}"
-    return path
+class Pushgateway:
+    """Holds the last values of our group until they are replaced or deleted."""
+
+    def __init__(self, url, labels, timeout, headers):
+        self.url, self.timeout, self.headers = url.rstrip("/"), timeout, headers
+        self.group = self.url + "/metrics"
+        for label, value in labels.items():
+            if value and "/" not in value:
+                self.group += f"/{label}/{urllib.parse.quote(value, safe='')}"
+            else:  # what a path cannot hold goes in base64, and "=" stands for nothing
+                self.group += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode()).decode() or '='}"
+        self.holds_group = False
+
+    def push(self, page):
+        self.holds_group = True  # before we know: it may be the answer that gets lost
+        send("PUT", self.group, self.timeout, page, {**CONTENT_TYPE, **self.headers})
+
+    def forget(self):
+        if self.holds_group:
+            send("DELETE", self.group, min(self.timeout, 2), headers=self.headers)
+            self.holds_group = False
+
+
+class VictoriaMetrics:
+    """Keeps a history: there is nothing to take back."""
+
+    def __init__(self, url, labels, timeout, headers):
+        self.url, self.timeout, self.headers = url.rstrip("/"), timeout, headers
+        extra_labels = [("extra_label", f"{label}={value}") for label, value in labels.items()]
+        self.target = f"{self.url}/api/v1/import/prometheus?{urllib.parse.urlencode(extra_labels)}"
+
+    def push(self, page):
+        send("POST", self.target, self.timeout, page, {**CONTENT_TYPE, **self.headers})
+
+    def forget(self):
+        pass
+
+
+def report(source, server, pattern, interval):
+    """Scrapes and pushes until a signal comes."""
+    said, failures = None, 0
+    while True:
+        started = time.monotonic()
+        away = source
+        try:
+            page = select(scrape(source, server.timeout), pattern)
+            if page:
+                away = server.url
+                server.push(page)
+            away, failures = None, 0
+            news = f"pushing {page.count(b'# TYPE ')} metrics" if page else f"no metric of {source} matches {pattern}"
+        except Fault as fault:
+            failures += 1
+            news = f"{away} is away: {fault}"
+        if away == source:
+            with contextlib.suppress(Fault):  # then tried again at the next failure, and at the end
+                server.forget()
+        state = (away, not away and bool(page))
+        if state != said:
+            said = state
+            say(news)
+        delay = min(MAX_DELAY, 2 ** min(failures - 1, 6)) if failures else interval
+        time.sleep(max(0, started + delay - time.monotonic()))
 
 
 def main():
@@ -133,69 +189,29 @@ def main():
     if not source:
         say(f"no metrics here: internal_api_server_enabled is off or its index list leaves us out; or set plugin.{NAME}.url")
         return 0
-    interval, timeout = float(settings.get("interval", 15)), float(settings.get("timeout", 5))
-    pattern, headers = settings.get("match", "lmcache"), settings.get("headers") or {}
     labels = {
         "job": settings.get("job", "lmcache"),
         "instance": settings.get("instance", socket.gethostname()),
         "role": role.lower(),
         "worker": worker_id,
     }
-    if pushgateway:
-        target = pushgateway.rstrip("/") + grouping_path(labels)
-    else:
-        extra_labels = urllib.parse.urlencode([("extra_label", f"{label}={value}") for label, value in labels.items()])
-        target = f"{victoriametrics.rstrip('/')}/api/v1/import/prometheus?{extra_labels}"
-    server = pushgateway or victoriametrics
-
-    def forget():
-        """Takes our group off the Pushgateway. VictoriaMetrics keeps history: nothing to delete."""
-        if pushgateway:
-            send("DELETE", target, min(timeout, 2), headers=headers)
-
-    say(f"pushing {source} to {server} every {interval:g}s")
-    state = None  # the last thing said
-    failures = 0
-    pushed = False  # whether the gateway may hold a group of ours
+    kind = Pushgateway if pushgateway else VictoriaMetrics
+    server = kind(pushgateway or victoriametrics, labels, float(settings.get("timeout", 5)), settings.get("headers") or {})
+    interval = float(settings.get("interval", 15))
+    say(f"pushing {source} to {server.url} every {interval:g}s")
     try:
-        while True:
-            started = time.monotonic()
-            away = source
-            try:
-                page = select(scrape(source, timeout), pattern)
-                away = server
-                if page:
-                    pushed = True  # before the try: the answer may be what gets lost
-                    send("PUT" if pushgateway else "POST", target, timeout, page, {"Content-Type": "text/plain; version=0.0.4", **headers})
-                failures, news = 0, f"pushing {page.count(b'TYPE ')} metrics" if page else f"no metric of {source} matches {pattern}"
-                state_now = bool(page)
-            except Fault as fault:
-                failures, news, state_now = failures + 1, f"{away} is away: {fault}", away
-                if away == source and pushed:
-                    try:
-                        forget()
-                        pushed = False
-                    except Fault:
-                        pass  # tried again at the next failure, and when we stop
-            if state_now != state:
-                state = state_now
-                say(news)
-            delay = min(MAX_DELAY, 2 ** min(failures - 1, 6)) if failures else interval
-            time.sleep(max(0, started + delay - time.monotonic()))
+        report(source, server, settings.get("match", "lmcache"), interval)
     except Stop:
-        # Nothing is retried from here on, and a second signal changes nothing.
-        if not pushed:
-            say("stopped")
-            return 0
         try:
-            forget()
-            say("stopped, group deleted" if pushgateway else "stopped")
+            server.forget()
+            say("stopped")
         except Fault as fault:
             say(f"stopped, but the group could not be deleted: {fault}")
     return 0
 
 
-def on_signal(number, _frame):
+def on_signal(_number, _frame):
+    # A second signal must not interrupt the goodbye.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Stop

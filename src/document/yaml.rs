@@ -55,14 +55,10 @@ fn read(text: &str) -> Result<Document> {
     };
     let mut constructor = Constructor::new(text, &composed.nodes);
     let value = constructor.value(root, 0)?;
-    let mut repeated = constructor.repeated;
-    // An alias repeats what it stands for, and its warnings with it.
-    repeated.sort_unstable();
-    repeated.dedup();
     let mut place = Place::START;
-    let warnings = repeated.iter().map(|(offset, message)| {
-        place.move_to(text.as_bytes(), *offset);
-        place.says(message)
+    let warnings = constructor.repeated().map(|(offset, key)| {
+        place.move_to(text.as_bytes(), offset);
+        place.says(&["the key `", key, "` was given before in this mapping: the last value counts"].concat())
     });
     Ok(Document { value, warnings: warnings.collect() })
 }
@@ -76,7 +72,14 @@ fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
         Ok(string) => string,
         Err(error) => return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8")),
     };
-    match text.iter().enumerate().position(|(offset, &byte)| is_control(byte, &text[offset + 1..])) {
+    // Most pieces of a file hold nothing that needs a second look.
+    let is_suspect = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7F | 0xC2 | 0xEF);
+    let is_control = |offset: usize| is_control(text[offset], &text[offset + 1..]);
+    let suspect = |(number, piece): (usize, &[u8])| {
+        let is_suspect = piece.iter().fold(false, |found, byte| found | is_suspect(byte));
+        if is_suspect { (64 * number..64 * number + piece.len()).find(|&offset| is_control(offset)) } else { None }
+    };
+    match text.chunks(64).enumerate().find_map(suspect) {
         Some(offset) => Err(Malformed::at(text, offset, "a control character: expected an escape in double quotes")),
         None => Ok(string),
     }

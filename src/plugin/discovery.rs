@@ -4,7 +4,7 @@
 use super::interpreter::{self, FirstLine, HEAD_BYTES};
 use super::name::{self, Identity, RoleScope, WorkerScope};
 use crate::sys;
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -128,12 +128,12 @@ fn files(location: &Path, plan: &mut Plan) -> Vec<(PathBuf, bool)> {
             }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => directories.push(entry.path()),
-                _ => found.push((entry.path(), false)),
+                _ => found.push((entry.path().into_os_string(), false)),
             }
         }
     }
-    found.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
-    found
+    let found: BinaryHeap<(OsString, bool)> = found.into_iter().collect();
+    found.into_sorted_vec().into_iter().map(|(path, is_location)| (path.into(), is_location)).collect()
 }
 
 fn examine(path: PathBuf, is_location: bool, identity: &Identity, seen: &mut HashMap<(u64, u64), PathBuf>) -> Entry {
@@ -193,12 +193,12 @@ fn decide(
         entry.advice.push(format!("the same plugin as {}: it runs once; remove one of the two", first.display()));
         return entry;
     }
-    seen.insert(file, path.clone());
     if is_elf {
         if metadata.mode() & 0o111 == 0 {
             return Entry::new(path, Decision::Error { reason: "an ELF file without permission to execute".into() });
         }
         let command = vec![in_directory(&path)];
+        seen.insert(file, path.clone());
         return Entry::new(path, Decision::Run { command, reason });
     }
     match interpreter::resolve(first_line, file_name, find_program) {
@@ -206,6 +206,8 @@ fn decide(
         Ok(found) => {
             let mut command = found.words;
             command.push(in_directory(&path));
+            // Only what runs stands for its other names: another suffix may run where this one cannot.
+            seen.insert(file, path.clone());
             let mut entry = Entry::new(path, Decision::Run { command, reason });
             entry.warnings.extend(found.warning);
             entry

@@ -44,8 +44,8 @@ pub enum WorkerScope {
 
 /// Reads the scope out of a file name.
 pub fn scope(file_name: &str, role_in_force: Option<&str>) -> Scope {
-    let stem = stem(file_name).to_lowercase();
-    let role_in_force = role_in_force.map(str::to_lowercase);
+    let stem = stem(file_name).to_ascii_lowercase();
+    let role_in_force = role_in_force.map(str::to_ascii_lowercase);
     let (first, rest) = match &role_in_force {
         // A role may hold underscores itself.
         Some(role) if stem == *role => (role.as_str(), None),
@@ -98,7 +98,7 @@ impl Scope {
         };
         match &self.role {
             RoleScope::Everywhere => {}
-            RoleScope::Role(wanted) if wanted.eq_ignore_ascii_case(role) || *wanted == role.to_lowercase() => {}
+            RoleScope::Role(wanted) if wanted.eq_ignore_ascii_case(role) || *wanted == role.to_ascii_lowercase() => {}
             RoleScope::Role(wanted) => return Err(format!("for role {wanted}; this is {role}")),
             RoleScope::Unknown(wanted) => {
                 let hint = match near_role(wanted, Some(role)) {

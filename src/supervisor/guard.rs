@@ -3,7 +3,7 @@
 
 use super::parent::ParentWatch;
 use super::stop::{Step, Stop};
-use super::{Link, Supervisor};
+use super::{Link, Supervisor, complain};
 use crate::cli::{Arguments, NAME};
 use crate::error::Error;
 use crate::plugin::discovery::plain;
@@ -30,7 +30,10 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     let open: &[i32] = if settings.program.is_empty() { &[signal::TSTP, signal::TTIN, signal::TTOU] } else { &[] };
     let inherited = sys::block_signals(open);
     let signals = Signals::open().map_err(cannot)?;
-    sys::become_subreaper().map_err(cannot)?;
+    // Refused by user-mode emulators. What plugins start and leave is then still found while its parents live.
+    if let Err(error) = sys::become_subreaper() {
+        complain(&format!("cannot adopt what plugins leave behind, it may outlive them: {}", plain(&error)));
+    }
     let (link, to_supervisor) = io::pipe().map_err(cannot)?;
     let guard = std::process::id() as Pid;
     let group = sys::own_group();

@@ -7,6 +7,7 @@ use std::fs;
 pub struct Process {
     pub pid: u32,
     pub parent: u32,
+    pub group: u32,
     pub state: char,
     pub command: String,
     /// The value of `KIND` in its environment, where a test gives one.
@@ -43,9 +44,10 @@ pub fn read(pid: u32) -> Option<Process> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    Some(Process { pid, parent, state, command, kind: None })
+    Some(Process { pid, parent, group, state, command, kind: None })
 }
 
 fn pids() -> impl Iterator<Item = u32> {

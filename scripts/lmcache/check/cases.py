@@ -1,5 +1,6 @@
-"""Single cases: the configuration that plugins get, the multiprocess server, and failures."""
+"""Single cases: what plugins get to read, the multiprocess server, and failures."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
@@ -23,14 +24,13 @@ local_cpu: yes
 max_local_cpu_size: 5.5
 remote_url: "lm://localhost:65432"
 lmcache_instance_id: instance-1
-pd_allocation_timeout_sec: .inf
 blend_recompute_ratios: [0.15, 1e-1]
 plugin_locations: &here
   - {plugins}
 extra_config:
   plugin.frontend.port: 8_080
   plugin.frontend.name: "caf\\u00e9 \\U0001F600"
-  nested: {{on: off, list: [~, 1, 1.0, "1", 2026-11-22x]}}
+  nested: {{flag: off, list: [~, 1, 1.0, "1", 2026-11-22x]}}
   folded: >
     two
     lines
@@ -57,16 +57,22 @@ mv "$CHECK_RESULT.$(basename "$0").new" "$CHECK_RESULT.$(basename "$0")"
 
 def check() -> bool:
     """Every case, with its outcome on a line."""
-    good = True
-    for case in CASES:
-        try:
-            case()
-            outcome = "ok"
-        except Exception as error:
-            outcome = f"FAILED: {type(error).__name__}: {error}"
-            good = False
-        print(f"{(case.__doc__ or '').strip().splitlines()[0]:74} {outcome}")
-    return good
+    outcomes = [outcome(case) for case in CASES_OF_THIS_PROCESS]
+    # The others mostly wait, each for processes of its own.
+    with ThreadPoolExecutor(max_workers=len(CASES_OF_HOSTS)) as executor:
+        outcomes += executor.map(outcome, CASES_OF_HOSTS)
+    for case, text in zip(CASES_OF_THIS_PROCESS + CASES_OF_HOSTS, outcomes):
+        print(f"{(case.__doc__ or '').strip().splitlines()[0]:75} {text}")
+    return all(text == "ok" for text in outcomes)
+
+
+def outcome(case: Callable[[], None]) -> str:
+    """`ok`, or what went wrong."""
+    try:
+        case()
+    except Exception as error:
+        return f"FAILED: {type(error).__name__}: {error}"
+    return "ok"
 
 
 def from_yaml() -> None:
@@ -87,7 +93,9 @@ def from_yaml() -> None:
             timeout=60,
         )
         expected = LMCacheEngineConfig.from_file(str(yaml)).to_dict()
-        expect(json.loads(result.read_text()), ["SCHEDULER", "-1", expected])
+        role, worker_id, seen = json.loads(result.read_text())
+        expect((role, worker_id), ("SCHEDULER", "-1"))
+        expect(seen, expected)
 
 
 def from_to_json() -> None:
@@ -103,8 +111,9 @@ def from_to_json() -> None:
         launcher = drop_in.RuntimePluginLauncher(config, "SCHEDULER", 1, -1)
         launcher.launch_plugins()
         launcher.plugin_processes[0].wait(60)
-        expected = ["SCHEDULER", "-1", config.to_dict()]
-        expect(json.loads(result.read_text()), expected)
+        role, worker_id, seen = json.loads(result.read_text())
+        expect((role, worker_id), ("SCHEDULER", "-1"))
+        expect(seen, config.to_dict())
 
 
 @dataclass
@@ -179,7 +188,9 @@ def bridge_refuses_itself() -> None:
         # LMCache's prefix, the launcher's prefix, and the message of the second one.
         second = "[all_launcher.sh] lmcache-plugin-launcher: "
         one.wait_until("a refusal", lambda: second in one.log())
-        one.wait_until("its end", lambda: "all_launcher.sh exited" in one.log())
+        one.wait_until(
+            "its end", lambda: "exited all_launcher.sh: status 2" in one.log()
+        )
 
 
 def bridge_without_plugins() -> None:
@@ -194,6 +205,30 @@ def bridge_without_plugins() -> None:
         expect(done.returncode, status)
         if words not in done.stderr.decode() or done.stderr.count(b"\n") != 1:
             raise AssertionError(f"stderr: {done.stderr!r}")
+
+
+def bridge_unread() -> None:
+    """Where LMCache has stopped reading the bridge, its end still leaves nothing."""
+    with host() as one:
+        # One byte that is not UTF-8 ends LMCache's capture; the rest fills the pipe.
+        one.plugin("all_flood.sh", "#!/bin/sh\nprintf '\\377\\n'; exec yes flood\n")
+        one.plugin(
+            "all_quiet.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 9; done\n"
+        )
+        one.start("bridge")
+        one.wait_until("its end", lambda: "Error capturing output" in one.log())
+        one.process.kill()
+        one.process.wait()
+        one.wait_until("nothing left", lambda: not one.left())
+
+
+def bridge_json() -> None:
+    """With --format json the bridge passes on bytes that are not UTF-8."""
+    with host() as one:
+        one.plugin("all_bytes.sh", "#!/bin/sh\nprintf '\\377\\n'; echo after\n")
+        one.start("bridge", LMCACHE_LAUNCHER_OPTIONS="--format json")
+        line = '"plugin":"all_bytes.sh","message":"after"'
+        one.wait_until("the line after them", lambda: line in one.log())
 
 
 def no_launcher() -> None:
@@ -251,7 +286,8 @@ def fifo() -> None:
         fifo = one.plugins / "all_fifo.sh"
         os.mkfifo(fifo)
         one.process = subprocess.Popen(
-            [sys.executable, "-c", FIFO_HOST, str(fifo)], stderr=subprocess.DEVNULL
+            [sys.executable, "-c", FIFO_HOST, str(one.plugins)],
+            stderr=subprocess.DEVNULL,
         )
 
         def has_reader() -> bool:
@@ -297,17 +333,25 @@ def one_cpu_second() -> float:
 
 
 def expect(seen: object, expected: object) -> None:
-    """Fail unless both are equal."""
+    """Fail unless both are equal, with what differs."""
+    if isinstance(seen, dict) and isinstance(expected, dict):
+        keys = {k for k in seen | expected if seen.get(k) != expected.get(k)}
+        seen, expected = [{k: d.get(k) for k in keys} for d in (seen, expected)]
     if seen != expected:
         raise AssertionError(f"\n    seen     {seen}\n    expected {expected}")
 
 
-CASES: list[Callable[[], None]] = [
+# These set variables and the directory of the process.
+CASES_OF_THIS_PROCESS: list[Callable[[], None]] = [
     from_yaml,
     from_to_json,
     multiprocess_server,
-    bridge_refuses_itself,
     bridge_without_plugins,
+]
+CASES_OF_HOSTS: list[Callable[[], None]] = [
+    bridge_refuses_itself,
+    bridge_unread,
+    bridge_json,
     no_launcher,
     stuck_launcher,
     killed_launcher,

@@ -54,6 +54,8 @@ class Ending:
     options: tuple[str, ...] = ()
     command: str = ""
     signal: int = 0
+    # As a terminal does it: to every process of the host's group.
+    is_to_group: bool = False
     # Whether the drop-in, and LMCache with the bridge, are still there to log the end.
     last_words: tuple[str, ...] = ()
 
@@ -62,30 +64,39 @@ ENDINGS = [
     Ending("stops its services", command="stop", last_words=("drop-in", "bridge")),
     Ending("exits", command="exit", last_words=("drop-in",)),
     Ending("raises", command="raise", last_words=("drop-in",)),
-    Ending("SIGTERM, handled", ("--handle-term",), "", signal.SIGTERM, ("drop-in",)),
-    Ending("SIGTERM", (), "", signal.SIGTERM),
-    Ending("SIGKILL", (), "", signal.SIGKILL),
-    Ending("SIGSEGV", (), "", signal.SIGSEGV),
-    Ending("SIGKILL, forked workers live on", ("--fork",), "", signal.SIGKILL),
-    Ending("SIGKILL, spawned workers live on", ("--spawn",), "", signal.SIGKILL),
+    Ending(
+        "SIGTERM, handled",
+        ("--handle-term",),
+        signal=signal.SIGTERM,
+        last_words=("drop-in",),
+    ),
+    Ending("Ctrl-C", signal=signal.SIGINT, is_to_group=True, last_words=("drop-in",)),
+    Ending("SIGTERM", signal=signal.SIGTERM),
+    Ending("SIGKILL", signal=signal.SIGKILL),
+    Ending("SIGSEGV", signal=signal.SIGSEGV),
+    Ending("SIGKILL, forked workers live on", ("--fork",), signal=signal.SIGKILL),
+    Ending("SIGKILL, spawned workers live on", ("--spawn",), signal=signal.SIGKILL),
     Ending("exits with a forked child", ("--handle-term",), "fork-exit"),
 ]
 QUICK = {"stops its services", "SIGKILL", "SIGKILL, forked workers live on"}
 
 
 def check(quick: bool) -> bool:
-    """Every ending with the bridge and with the drop-in, and LMCache's own as a control."""
+    """Every ending with the bridge and the drop-in; LMCache alone as a control."""
     jobs = [
         (way, ending)
         for ending in ENDINGS
         for way in ("bridge", "drop-in")
         if not quick or ending.name in QUICK
     ]
-    with ThreadPoolExecutor(max_workers=4) as executor:
+    with ThreadPoolExecutor(max_workers=8) as executor:
         control = executor.submit(survivors_of_original)
         results = list(executor.map(lambda job: attempt(*job), jobs))
     for (way, ending), problem in zip(jobs, results):
-        print(f"{way:8} {ending.name:34} {problem or 'nothing left'}")
+        good = "nothing left"
+        if way in ending.last_words:
+            good += ", last words logged"
+        print(f"{way:8} {ending.name:34} {problem or good}")
     survivors = control.result()
     print(f"{'control':8} {'SIGKILL of LMCache without ours':34} {survivors} left")
     return survivors > 0 and not any(results)
@@ -113,6 +124,8 @@ def run(one: Host, way: str, ending: Ending) -> None:
         one.process.terminate()
     elif ending.command:
         one.tell(ending.command)
+    elif ending.is_to_group:
+        os.killpg(one.process.pid, ending.signal)
     else:
         one.process.send_signal(ending.signal)
     one.process.wait()

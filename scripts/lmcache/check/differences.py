@@ -1,4 +1,4 @@
-"""The differences that are on purpose: rows of the README's table, by their first column.
+"""The differences on purpose: rows of the README's table, by their first column.
 
 Each row's case is recognized from the files on disk and from what was asked for, never
 from what a launcher did; and a difference counts as explained only if ours did what
@@ -12,7 +12,7 @@ import shutil
 
 from trees import Tree
 
-# The row of each difference that the comparison can meet, or that shows in every plugin.
+# What the comparison can meet, and what shows in every plugin.
 ROWS = [
     "short-name",
     "ascii-digits",

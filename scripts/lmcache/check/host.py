@@ -1,4 +1,4 @@
-"""An LMCache host: its configuration, its launcher, started and stopped as its manager does.
+"""An LMCache host: configuration and launcher, started and stopped as its manager does.
 
     host.py original|drop-in [--handle-term] [--fork | --spawn]
 

@@ -1,6 +1,6 @@
 """Starting LMCache hosts as processes, and finding all that descends from them."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterator
 import os
@@ -34,7 +34,7 @@ class Host:
         """Write a plugin."""
         (self.plugins / name).write_text(text)
 
-    def start(self, way: str, *options: str) -> None:
+    def start(self, way: str, *options: str, **variables: str) -> None:
         """Start the host in one of the ways `original`, `bridge`, `drop-in`."""
         locations = BRIDGE if way == "bridge" else self.plugins
         configuration = self.directory / "lmcache.yaml"
@@ -43,7 +43,8 @@ class Host:
             f"extra_config: {{plugin.launcher.locations: ['{self.plugins}']}}\n"
         )
         kind = "drop-in" if way == "drop-in" else "original"
-        self.launch([sys.executable, str(HOST), kind, *options], configuration)
+        command = [sys.executable, str(HOST), kind, *options]
+        self.launch(command, configuration, **variables)
 
     def launch(self, command: list[str], configuration: Path, **variables: str) -> None:
         """Start a host process and wait until its plugins are launched."""
@@ -64,6 +65,8 @@ class Host:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                # A process group of its own, as a job of a terminal has it.
+                start_new_session=True,
             )
         assert self.process.stdout is not None
         ready = self.process.stdout.readline().split()
@@ -79,6 +82,8 @@ class Host:
 
     def log(self) -> str:
         """What the host has logged so far."""
+        if not self.log_path.exists():
+            return ""
         return self.log_path.read_text(errors="replace")
 
     def left(self) -> list[str]:
@@ -105,10 +110,8 @@ class Host:
         self.process.wait()
         while marked := marked_processes(self.mark):
             for pid, _ in marked:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
 
 
 @contextmanager

@@ -46,6 +46,19 @@ def blocks_of(readme: Path) -> list[tuple[str, str]]:
     return [(title, "\n".join(lines)) for title, lines in blocks]
 
 
+def overlay(source: Path, target: Path, copied: tuple[str, ...]) -> None:
+    """Link all of `source` into `target`, but for one directory, which is copied."""
+    if not copied:
+        shutil.copytree(source, target)
+        return
+    target.mkdir(parents=True)
+    for entry in source.iterdir():
+        if entry.name == copied[0]:
+            overlay(entry, target / entry.name, copied[1:])
+        else:
+            (target / entry.name).symlink_to(entry)
+
+
 def follow(title: str, block: str) -> bool:
     """Execute one block, start a host after it, and wait for a plugin's line."""
     lines = len(block.splitlines())
@@ -58,14 +71,19 @@ def follow(title: str, block: str) -> bool:
         ):
             directory = Path(name)
             (one.directory / "scripts").symlink_to(ROOT / "scripts")
-            # A copy of LMCache's package, for the block that replaces a file in it.
+            # LMCache's package with a plugin directory of its own, for the block that
+            # replaces a file there.
             package = directory / "site" / "lmcache"
-            shutil.copytree(Path(lmcache.__file__).parent, package)
+            overlay(Path(lmcache.__file__).parent, package, ("v1", "plugin"))
             programs = directory / "programs"
             programs.mkdir()
             (programs / "lmcache-plugin-launcher").symlink_to(os.environ["LAUNCHER"])
             (programs / "python3").symlink_to(sys.executable)
-            script = f'set -eu\n{block}\nexec "$HOST_PYTHON" "$HOST_SCRIPT" original\n'
+            # What the block itself prints is not the host's.
+            script = (
+                f"set -eu\nexec 3>&1 >/dev/null\n{block}\n"
+                'exec "$HOST_PYTHON" "$HOST_SCRIPT" original >&3 3>&-\n'
+            )
             (one.directory / "plugins" / "all_hello.sh").write_text(PLUGIN)
             one.launch(
                 ["sh", "-c", script],

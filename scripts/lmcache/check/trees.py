@@ -32,19 +32,22 @@ with open(d + "/links", "wb") as f:
 """
 
 # First lines, by how often they are seen. @ stands for the tree's own programs.
-FIRST_LINES = [
+PLAIN_FIRST_LINES = [
     (8, b""),
     (6, b"#!/bin/sh\n"),
-    (6, b"#!/usr/bin/env python3\n"),
     (4, b"#!/bin/bash\n"),
     (4, b"#!@/python3\n"),
-    (3, b"#!/usr/bin/env bash\n"),
     (2, b"#! /bin/sh\n"),
+    (2, b"#!/no/such/interpreter\n"),
+]
+FIRST_LINES = [
+    *PLAIN_FIRST_LINES,
+    (6, b"#!/usr/bin/env python3\n"),
+    (3, b"#!/usr/bin/env bash\n"),
     (2, b"#!/bin/bash -e\n"),
     (2, b"#!/usr/bin/env -S python3 -X utf8\n"),
     (2, b"#!@/python3 -u\n"),
     (2, b"#!python3\n"),
-    (2, b"#!/no/such/interpreter\n"),
     (1, b"#!/opt/venv/bin/python\n"),
     (1, b"#!/bin/sh\t\n"),
     (1, b"#!/bin/sh\r\n"),
@@ -65,23 +68,10 @@ SECOND_PARTS = [
     "0", "1", "2", "00", "01", "3", "-1", "0x", "plugin", "foo", "test", "a b", "",
     "99999999999999999999999", "\u0663", "\u00b2", "it's", "1.5", "0.tar",
 ]  # fmt: skip
-SUFFIXES = [
-    ".sh", ".sh", ".sh", ".sh", ".sh", ".py", ".py", ".py", ".py", ".py",
-    ".pl", ".rb", "", ".SH", ".sh.bak", ".py~", ".sh.disabled", ".pyc", ".txt",
-]  # fmt: skip
-DIRECTORIES = [
-    "",
-    "",
-    "",
-    "",
-    "a",
-    "a",
-    "a/b",
-    "metrics",
-    "with space",
-    ".hidden",
-    "odd.sh",
-]
+PLAIN_SUFFIXES = [".sh", ".py"]
+ODD_SUFFIXES = [".pl", ".rb", "", ".SH", ".sh.bak", ".py~", ".disabled", ".pyc", ".txt"]
+PLAIN_DIRECTORIES = ["", "", "", "", "a", "a", "a/b", "metrics", "with space"]
+ODD_DIRECTORIES = [".hidden", "odd.sh"]
 
 # What PATH offers: everything, no `python`, no `bash`.
 PROGRAMS = {
@@ -161,14 +151,23 @@ def generate(directory: Path, number: int, seed: int) -> Tree:
     tree.worker_count = random.choice([1, 2, 8])
     tree.programs = random.choices(list(PROGRAMS), [8, 2, 1])[0]
     tree.large_config = random.random() < 0.02
-    weights, lines = zip(*FIRST_LINES)
+    suffixes, directories, first_lines = (
+        PLAIN_SUFFIXES,
+        PLAIN_DIRECTORIES,
+        PLAIN_FIRST_LINES,
+    )
+    if random.random() < 0.4:
+        suffixes = PLAIN_SUFFIXES * 5 + ODD_SUFFIXES
+        directories = PLAIN_DIRECTORIES + ODD_DIRECTORIES
+        first_lines = FIRST_LINES
+    weights, lines = zip(*first_lines)
     for _ in range(random.randint(2, 9)):
         parts = [random.choice(FIRST_PARTS)]
         for options in (SECOND_PARTS, SECOND_PARTS):
             if random.random() < 0.6:
                 parts.append(random.choice(options))
         name = os.path.join(
-            random.choice(DIRECTORIES), "_".join(parts) + random.choice(SUFFIXES)
+            random.choice(directories), "_".join(parts) + random.choice(suffixes)
         )
         if not os.path.lexists(tree.plugins / name) and parts != [""]:
             mode = random.choice([0o644, 0o755, 0o600])

@@ -12,8 +12,8 @@ pub(super) struct Constructor<'a> {
     nodes: &'a [Node<'a>],
     /// How much more may be built. Without aliases no document gets there: with them a small one could go on for ever.
     budget: usize,
-    /// The keys that were given before in the same mapping, and where: in no order, some twice.
-    pub(super) repeated: Vec<(usize, String)>,
+    /// For each node, whether it is a key that was given before in the same mapping.
+    repeated: Vec<bool>,
 }
 
 /// The cost of a node, beside that of its text.
@@ -29,7 +29,17 @@ struct Key {
 
 impl<'a> Constructor<'a> {
     pub(super) fn new(text: &'a str, nodes: &'a [Node<'a>]) -> Constructor<'a> {
-        Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: Vec::new() }
+        Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: vec![false; nodes.len()] }
+    }
+
+    /// Where a key was given that was there before, with its text, in the order of the document. An alias repeats
+    /// what it stands for, but not its warnings.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (usize, &str)> {
+        let marked = self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated);
+        marked.map(|(node, _)| match &node.content {
+            Content::Scalar(text) => (node.offset, &**text),
+            _ => (node.offset, ""),
+        })
     }
 
     /// The value of a node, inside `depth` collections.
@@ -175,10 +185,7 @@ impl<'a> Constructor<'a> {
         let found: Vec<Repetition> = repetitions(members);
         for &(index, first) in &found {
             if origins[index] >= own_from && origins[first] >= own_from {
-                let key = &self.nodes[pairs[origins[index]].0];
-                let name = if let Content::Scalar(text) = &key.content { text } else { "" };
-                let message = ["the key `", name, "` was given before in this mapping: the last value counts"].concat();
-                self.repeated.push((key.offset, message));
+                self.repeated[pairs[origins[index]].0] = true;
             }
         }
         let_last_win(members, &found);

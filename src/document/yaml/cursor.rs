@@ -43,14 +43,11 @@ impl<'a> Cursor<'a> {
     /// Moves over `length` bytes, none of them in a line break.
     #[inline]
     pub(super) fn advance(&mut self, length: usize) {
-        let mut characters = 0;
-        let mut marks = 0;
-        for &byte in &self.text.as_bytes()[self.offset..self.offset + length] {
-            characters += usize::from(byte & 0xC0 != 0x80);
-            marks += usize::from(byte == 0xEF);
-        }
-        if marks > 0 {
-            marks = self.ahead(length).matches('\u{FEFF}').count();
+        let bytes = &self.text.as_bytes()[self.offset..self.offset + length];
+        let (mut characters, mut marks) = (length, 0);
+        if !bytes.is_ascii() {
+            characters = bytes.iter().filter(|&byte| byte & 0xC0 != 0x80).count();
+            marks = bytes.windows(3).filter(|bytes| *bytes == b"\xEF\xBB\xBF").count();
         }
         self.offset += length;
         self.index += characters;

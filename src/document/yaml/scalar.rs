@@ -51,8 +51,13 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -
 
 /// Bytes up to what ends a plain scalar, or to the next blank.
 fn plain_length(cursor: &Cursor<'_>, in_flow: bool) -> usize {
+    let is_special = |byte: &u8| {
+        matches!(byte, b'\t' | b'\n' | b'\r' | b' ' | b',' | b':' | b'?' | b'[' | b']' | b'{' | b'}' | 0xC2 | 0xE2)
+    };
+    let rest = cursor.rest();
     let mut length = 0;
     loop {
+        length += rest[length..].iter().position(is_special).unwrap_or(rest.len() - length);
         let ends = match cursor.peek(length) {
             END | b' ' | b'\t' | b'\n' | b'\r' => true,
             0xC2 | 0xE2 => cursor.break_length(length) > 0,

@@ -1,0 +1,139 @@
+"""The programs to compare with: how each is installed, below target/bench, and how it is told to run one plugin."""
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CACHE = ROOT / "target" / "bench"
+LOG = CACHE / "install.log"
+
+
+def launcher():
+    """The binary that is measured: $LAUNCHER, or a release build of this tree."""
+    if os.environ.get("LAUNCHER"):
+        return os.environ["LAUNCHER"]
+    target = "x86_64-unknown-linux-musl" if os.uname().machine == "x86_64" else "aarch64-unknown-linux-musl"
+    build = ["cargo", "build", "--quiet", "--release", "--target", target]
+    subprocess.run(["rustup", "--quiet", "target", "add", target], cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(build, cwd=ROOT, check=True)
+    directory = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return str(ROOT / directory / target / "release" / "lmcache-plugin-launcher")
+
+
+class Peer:
+    """A program that runs plugins, or only forwards lines. `command(plugin)` is shell text that does it for one plugin
+    and writes to standard output; `is_endless` when it goes on after its plugin has ended."""
+
+    def __init__(self, name, command, *, is_endless=False, supervises=True):
+        self.name, self.command, self.is_endless, self.supervises = name, command, is_endless, supervises
+
+
+def install_all():
+    """Installs what can be installed here; says what cannot."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    LOG.write_bytes(b"")
+    return [peer for install in (tools, lmcache, honcho, supervisord, concurrently, horust) for peer in attempt(install)]
+
+
+def attempt(install):
+    try:
+        return install()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"left out: {install.__name__}: {error} (see {LOG})", file=sys.stderr)
+        return []
+
+
+def do(*command, seconds=600):
+    with LOG.open("ab") as log:
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=seconds)
+
+
+def tools():
+    if not shutil.which("s6-log"):
+        do("apt-get", "update")
+        do("apt-get", "install", "-y", "s6")
+    label = "[all_00.sh]"
+    return [
+        Peer("cat", lambda plugin: f"{shlex.quote(plugin)} | cat", supervises=False),
+        Peer("sed", lambda plugin: f"{shlex.quote(plugin)} | sed 's/^/{label} /'", supervises=False),
+        Peer("s6-log", lambda plugin: f"{shlex.quote(plugin)} | s6-log 'p{label}' 1", supervises=False),
+    ]
+
+
+def python(*packages):
+    """A virtual environment with these packages, each a pip argument list."""
+    home = CACHE / "python" / packages[0][-1].replace("==", "-")
+    if not (home / "complete").exists():
+        do(sys.executable, "-m", "venv", "--clear", str(home))
+        for package in packages:
+            do(str(home / "bin" / "pip"), "install", *package)
+        (home / "complete").touch()
+    return home / "bin"
+
+
+def lmcache():
+    python_ = python(["--no-deps", "lmcache==0.5.6"], ["pyyaml", "numpy", "requests"]) / "python"
+    host = f"{python_} {HERE / 'lmcache_host.py'}"
+    return [Peer("LMCache 0.5.6", lambda plugin: f"{host} {shlex.quote(plugin)} 2>&1")]
+
+
+def honcho():
+    program = python(["honcho"]) / "honcho"
+
+    def command(plugin):
+        procfile = Path(plugin).parent / "Procfile"
+        procfile.write_text(f"all_00.sh: {shlex.quote(plugin)}\n")
+        return f"{program} -f {shlex.quote(str(procfile))} start"
+
+    return [Peer("honcho", command)]
+
+
+def supervisord():
+    program = python(["supervisor"]) / "supervisord"
+
+    def command(plugin):
+        settings = Path(plugin).parent / "supervisord.conf"
+        settings.write_text(f"""[supervisord]
+nodaemon=true
+silent=true
+logfile=/dev/null
+logfile_maxbytes=0
+pidfile={settings}.pid
+[program:all_00.sh]
+command={plugin}
+autorestart=false
+startsecs=0
+stdout_logfile=/dev/fd/1
+stdout_logfile_maxbytes=0
+""")
+        return f"{program} -c {shlex.quote(str(settings))} 2>/dev/null"
+
+    return [Peer("supervisord", command, is_endless=True)]
+
+
+def concurrently():
+    home = CACHE / "npm"
+    program = home / "node_modules" / ".bin" / "concurrently"
+    if not program.exists():
+        home.mkdir(exist_ok=True)
+        do("npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), "concurrently")
+    return [Peer("concurrently", lambda plugin: f"{program} --no-color -n all_00.sh {shlex.quote(plugin)}")]
+
+
+def horust():
+    """Hands its standard output on to what it starts, so that it is compared at rest only."""
+    program = CACHE / "horust" / "bin" / "horust"
+    if not program.exists():
+        do("cargo", "install", "--locked", "--root", str(CACHE / "horust"), "horust")
+
+    def command(plugin):
+        service = Path(plugin).parent / "horust.toml"
+        service.write_text(f"command = {json.dumps(plugin)}\n")
+        return f"{program} --services-path {shlex.quote(str(service))}"
+
+    return [Peer("Horust", command)]

@@ -54,7 +54,8 @@ impl<'s> Tree<'s> {
     fn start(sandbox: &'s Sandbox, command: &[&str]) -> Self {
         plugins::write(sandbox);
         sandbox.write("host.py", HOST);
-        let running = sandbox.command("python3", ["host.py"]).args(command).stdin(Stdio::piped()).start();
+        // In a session of its own, so that the sandbox can end the group of what survives a control.
+        let running = sandbox.command("setsid", ["python3", "host.py"]).args(command).stdin(Stdio::piped()).start();
         plugins::wait_until_ready(sandbox);
         let started = sandbox.wait_for_file("started");
         let pids: Vec<u32> = started.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect();

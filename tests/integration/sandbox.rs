@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -160,7 +159,6 @@ impl Sandbox {
         // The system's own interpreters first: version managers put slow wrappers in front of them.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("/usr/bin:/bin:{path}"));
-        command.process_group(0);
         command.env("SANDBOX", &self.root).env("LAUNCHER", LAUNCHER).env_remove("NO_COLOR");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Launch { sandbox: self, command, reads: true }
@@ -193,12 +191,15 @@ impl Drop for Sandbox {
             if living.is_empty() || Instant::now() > deadline {
                 break;
             }
-            // By whole groups: a process that forks for ever slips through one by one. Nothing of ours is in the group
-            // of the tests themselves, as every command leads its own.
-            let groups: HashSet<u32> = living.iter().map(|process| process.group).collect();
+            // By whole groups: a process that forks for ever slips through one by one.
+            let own = processes::read(std::process::id()).map(|process| process.group);
+            let (ours, theirs): (Vec<Process>, Vec<Process>) =
+                living.into_iter().partition(|process| Some(process.group) == own);
+            let groups: HashSet<u32> = theirs.iter().map(|process| process.group).collect();
             let mut kill = Command::new("sh");
-            kill.args(["-c", "for group; do kill -KILL -- -$group; done", "sh"]);
-            kill.args(groups.iter().map(u32::to_string)).stderr(Stdio::null());
+            kill.args(["-c", "kill -s KILL -- \"$@\"", "sh"]);
+            kill.args(ours.iter().map(|process| process.pid.to_string()));
+            kill.args(groups.iter().map(|group| format!("-{group}"))).stderr(Stdio::null());
             kill.status().expect("sh runs kill");
         }
         if thread::panicking() {

@@ -92,7 +92,7 @@ def honcho():
         procfile.write_text(f"all_00: {shlex.quote(plugin)}\n")  # a dot is not for its names
         return f"{program} -f {shlex.quote(str(procfile))} start"
 
-    return [Peer("honcho", command)]
+    return [Peer("honcho", command, 3_000_000)]
 
 
 def supervisord():
@@ -124,7 +124,7 @@ def concurrently():
     if not program.exists():
         home.mkdir(exist_ok=True)
         do("npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), "concurrently")
-    return [Peer("concurrently", lambda plugin: f"{program} --no-color -n all_00.sh {shlex.quote(plugin)}")]
+    return [Peer("concurrently", lambda plugin: f"{program} --no-color -n all_00.sh {shlex.quote(plugin)}", 30_000_000)]
 
 
 def horust():

@@ -185,6 +185,9 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
         locations = locations.or(named);
     }
     let overlay = overlay(arguments)?;
+    if let (None, Some(source)) = (&locations, file.as_ref().or(environment.as_ref())) {
+        warnings.push(format!("{} names no plugin locations", source.name));
+    }
     let source = environment.or(file).unwrap_or_else(nothing);
     let is_passed_on = !source.is_file() && overlay.is_none();
     let (value, name) = merge(source.value, overlay, &source.name)?;

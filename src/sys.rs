@@ -83,9 +83,16 @@ mod libc {
     pub const RLIMIT_NOFILE: c_int = 7;
     pub const PRIO_PROCESS: c_int = 0;
 
+    /// The first word is what the kernel reads. Made by hand, as sigfillset(3) leaves out what libc keeps for itself,
+    /// such as 34 in musl, which is everybody else's SIGRTMIN.
     #[repr(C)]
     #[derive(Clone, Copy)]
     pub struct SigSet(pub [u64; 16]);
+
+    impl SigSet {
+        pub const EMPTY: SigSet = SigSet([0; 16]);
+        pub const FULL: SigSet = SigSet([u64::MAX; 16]);
+    }
 
     #[repr(C)]
     pub struct PollFd {
@@ -134,9 +141,6 @@ mod libc {
         pub fn syscall(number: c_long, ...) -> c_long;
         pub fn signal(number: c_int, handler: usize) -> usize;
         pub fn signalfd(fd: c_int, mask: *const SigSet, flags: c_int) -> c_int;
-        pub fn sigemptyset(set: *mut SigSet) -> c_int;
-        pub fn sigfillset(set: *mut SigSet) -> c_int;
-        pub fn sigdelset(set: *mut SigSet, number: c_int) -> c_int;
         pub fn pthread_sigmask(how: c_int, new: *const SigSet, old: *mut SigSet) -> c_int;
         pub fn poll(fds: *mut PollFd, count: c_ulong, timeout: c_int) -> c_int;
         pub fn epoll_create1(flags: c_int) -> c_int;
@@ -474,10 +478,7 @@ pub struct SignalState {
 impl SignalState {
     /// Nothing blocked, nothing ignored: how a plugin starts.
     pub fn default_state() -> SignalState {
-        let mut mask = libc::SigSet([0; 16]);
-        // SAFETY: `mask` is a valid signal set.
-        unsafe { libc::sigemptyset(&mut mask) };
-        SignalState { mask, ignored: 0 }
+        SignalState { mask: libc::SigSet::EMPTY, ignored: 0 }
     }
 
     fn ignores(&self, number: i32) -> bool {
@@ -489,7 +490,10 @@ impl SignalState {
 /// and returns how it was. An ignored SIGCHLD would have the kernel reap our children.
 pub fn block_signals(open: &[i32]) -> SignalState {
     let mut inherited = SignalState::default_state();
-    let mut blocked = libc::SigSet([0; 16]);
+    let mut blocked = libc::SigSet::FULL;
+    for &number in open {
+        blocked.0[0] &= !(1 << (number - 1));
+    }
     // SAFETY: the sets are valid for the calls. SIGSEGV and SIGBUS keep the handlers by which std reports a stack
     // overflow; SIGPIPE stays as std sets it.
     unsafe {
@@ -497,10 +501,6 @@ pub fn block_signals(open: &[i32]) -> SignalState {
             if ![7, 11, 13].contains(&number) && libc::signal(number, libc::SIG_DFL) == libc::SIG_IGN {
                 inherited.ignored |= 1 << (number - 1);
             }
-        }
-        libc::sigfillset(&mut blocked);
-        for &number in open {
-            libc::sigdelset(&mut blocked, number);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut inherited.mask);
     }
@@ -521,10 +521,9 @@ impl Signals {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM, as signalfd(2) has them.
     pub fn open() -> io::Result<Signals> {
-        let mut all = libc::SigSet([0; 16]);
-        // SAFETY: `all` is valid for the calls; the descriptor returned is ours alone.
+        let all = libc::SigSet::FULL;
+        // SAFETY: `all` is valid for the call; the descriptor returned is ours alone.
         unsafe {
-            libc::sigfillset(&mut all);
             let fd = check(libc::signalfd(-1, &all, libc::CLOEXEC | libc::NONBLOCK))?;
             Ok(Signals(OwnedFd::from_raw_fd(fd)))
         }

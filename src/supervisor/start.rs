@@ -1,6 +1,6 @@
 //! From what was found to processes that run.
 
-use super::{NO_LOCATIONS, Plugin, State, Supervisor, canonical, complain, reload, restart, spawn};
+use super::{Plugin, State, Supervisor, canonical, complain, reload, restart, spawn};
 use crate::document::{Value, json};
 use crate::notice::Notice;
 use crate::output::{Frame, Paint, PluginId, Source};
@@ -35,9 +35,6 @@ impl Supervisor {
 
     /// Says what was found and has every plugin wait for its start.
     pub(super) fn prepare(&mut self) {
-        if self.settings.locations.is_none() {
-            self.say(&Notice::Warning { plugin: None, reason: NO_LOCATIONS });
-        }
         let locations = self.settings.locations.clone().unwrap_or_default();
         self.set_environment(&locations);
         for warning in std::mem::take(&mut self.settings.warnings) {

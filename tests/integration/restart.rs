@@ -161,9 +161,9 @@ fn restarts_leak_nothing() {
     let figures = |round: usize| {
         running.wait_for_records("a round", round * PLUGINS, |record| record["event"] == "restarting");
         let mut figures = Figures::default();
-        wait_for("nothing of that round is left", || {
+        wait_for("guard, supervisor and the plugin that stays are left", || {
             figures = Figures::of(&running);
-            figures.zombies == 0 && figures.processes <= 3
+            figures.zombies == 0 && figures.processes == 3
         });
         figures
     };

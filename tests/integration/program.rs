@@ -84,7 +84,8 @@ fn plugins_are_attached_to_the_program() {
 #[test]
 fn a_program_has_the_launchers_environment_and_directory() {
     let sandbox = Sandbox::new();
-    let launch = sandbox.launcher(["run", "--quiet", "--", "sh", "-c", "echo \"$MODEL\"; pwd"]).env("MODEL", "m");
+    let launch =
+        sandbox.launcher(["run", "--quiet", "plugins", "--", "sh", "-c", "echo \"$MODEL\"; pwd"]).env("MODEL", "m");
     assert_eq!(launch.output().text(), format!("m\n{}\n", sandbox.text("").trim_end_matches('/')));
 }
 
@@ -92,7 +93,7 @@ fn a_program_has_the_launchers_environment_and_directory() {
 fn signals_of_a_program_are_neither_blocked_nor_ignored() {
     let sandbox = Sandbox::new();
     let script = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
-    let done = sandbox.launcher(["run", "--quiet", "--", "sh", "-c", script]).output();
+    let done = sandbox.launcher(["run", "--quiet", "plugins", "--", "sh", "-c", script]).output();
     let lines: Vec<_> = done.text().lines().map(str::to_owned).collect();
     crate::environment::assert_default_signals(&lines);
 }

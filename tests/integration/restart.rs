@@ -158,19 +158,21 @@ fn restarts_leak_nothing() {
     // A plugin that stays, so that each figure has a state of rest.
     sandbox.plugin("all_stays.sh", "#!/bin/sh\nexec sleep 1000\n");
     let running = sandbox.run_json(&["--restart", "always", "--grace-period", "5"]).start();
-    let figures = |round: usize| {
-        running.wait_for_records("a round", round * PLUGINS, |record| record["event"] == "restarting");
-        let mut figures = Figures::default();
-        wait_for("guard, supervisor and the plugin that stays are left", || {
-            figures = Figures::of(&running);
-            figures.zombies == 0 && figures.processes == 3
-        });
-        figures
-    };
-    let first = figures(1);
-    let third = figures(3);
-    assert!(third.descriptors <= first.descriptors, "descriptors: {first:?}, {third:?}");
-    assert!(third.threads <= first.threads, "threads: {first:?}, {third:?}");
+    let restarting = |record: &Json| record["event"] == "restarting";
+    running.wait_for_event("started", "all_stays.sh");
+    running.wait_for_records("a round", PLUGINS, restarting);
+    let mut first = Figures::default();
+    wait_for("a state of rest", || {
+        first = Figures::of(&running);
+        first.zombies == 0 && first.processes == 3
+    });
+    running.wait_for_records("three rounds", 3 * PLUGINS, restarting);
+    let mut third = Figures::default();
+    wait_for(&format!("as little is held as after the first round: {first:?}"), || {
+        third = Figures::of(&running);
+        let is_rest = third.zombies == 0 && third.processes == 3;
+        is_rest && third.descriptors <= first.descriptors && third.threads <= first.threads
+    });
     assert!(third.kilobytes <= first.kilobytes + 200, "memory: {first:?}, {third:?}");
 }
 

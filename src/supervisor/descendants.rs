@@ -180,14 +180,19 @@ impl Sweep {
 /// Kills processes, by whole groups where a group holds nothing else: no fork can slip through that.
 fn kill_each(processes: &[Process], all: &[Process]) {
     let pids: HashSet<Pid> = processes.iter().map(|process| process.pid).collect();
-    let groups: HashSet<Pid> = processes.iter().map(|process| process.group).filter(|group| *group > 1).collect();
-    let foreign: HashSet<Pid> = all
-        .iter()
-        .filter(|process| !pids.contains(&process.pid) && !process.is_zombie())
-        .map(|process| process.group)
-        .collect();
-    for group in groups.difference(&foreign) {
-        let _ = sys::kill_group(*group, signal::KILL);
+    let visible: HashSet<Pid> = all.iter().map(|process| process.pid).collect();
+    let family: HashSet<Pid> = pids.iter().copied().chain([own_pid()]).collect();
+    // Who appeared below us after its parent was passed over in /proc has a parent that cannot be seen: no stranger.
+    let is_foreign = |process: &&Process| {
+        !family.contains(&process.pid) && !family.contains(&process.parent) && visible.contains(&process.parent)
+    };
+    let foreign: HashSet<Pid> =
+        all.iter().filter(|process| !process.is_zombie()).filter(is_foreign).map(|process| process.group).collect();
+    let groups: HashSet<Pid> = processes.iter().map(|process| process.group).collect();
+    for group in groups.into_iter().filter(|group| *group > 1 && *group != sys::own_group()) {
+        if !foreign.contains(&group) {
+            let _ = sys::kill_group(group, signal::KILL);
+        }
     }
     for pid in pids {
         let _ = sys::kill(pid, signal::KILL);

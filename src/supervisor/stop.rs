@@ -80,9 +80,9 @@ impl Stop {
         if !is_killing {
             return self.sweep.terminate().map(|()| None);
         }
-        if now >= self.kill_at + PATIENCE {
-            return Ok(Some(Step::Stuck(self.sweep.kill().map(|left| left.all).unwrap_or_default())));
-        }
-        Ok(Some(Step::Killed(self.sweep.kill()?.new)))
+        let left = self.sweep.kill()?;
+        // As long as new ones appear they are not stuck, only quick.
+        let is_stuck = now >= self.kill_at + PATIENCE && left.new.is_empty();
+        Ok(Some(if is_stuck { Step::Stuck(left.all) } else { Step::Killed(left.new) }))
     }
 }

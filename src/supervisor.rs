@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stop::Stop;
 
-/// From the end of a process to the search for others of its plugin: one search serves many ends.
+/// From the end of a process to the search for others of its plugin, at least: one search serves many ends.
 const SEARCH_DELAY: Duration = Duration::from_millis(10);
 
 /// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
@@ -168,6 +168,8 @@ pub struct Supervisor {
     environment: Vec<CString>,
     job: Option<Job>,
     stopping: Option<Stopping>,
+    /// Longer where a search takes long, as on a machine with many processes.
+    search_delay: Duration,
     has_children: bool,
     has_failed: bool,
 }
@@ -197,6 +199,7 @@ impl Supervisor {
             environment: Vec::new(),
             job: None,
             stopping: None,
+            search_delay: SEARCH_DELAY,
             has_children: false,
             has_failed: false,
             arguments,
@@ -347,7 +350,7 @@ impl Supervisor {
                 State::Stopping { leader, is_leader_gone, search_at, .. } => {
                     // Anything that ended may have been the last that it left behind.
                     if self.stopping.is_none() {
-                        let soon = now + SEARCH_DELAY;
+                        let soon = now + self.search_delay;
                         *search_at = Some(search_at.map_or(soon, |at| at.min(soon)));
                     }
                     if *leader == pid && !*is_leader_gone {
@@ -380,7 +383,7 @@ impl Supervisor {
             is_leader_gone: true,
             pressure: Pressure::None,
             kill_at: now + plugin.policy.grace_period,
-            search_at: Some(now),
+            search_at: Some(now + self.search_delay),
             then: Then::StartAt(now + delay),
         };
         let (name, count) = (plugin.name.clone(), plugin.restarts);

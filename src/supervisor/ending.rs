@@ -3,7 +3,7 @@
 use super::descendants::{self, Census};
 use super::job::Job;
 use super::stop::{Step, Stop};
-use super::{Event, Plugin, Pressure, State, Stopping, Supervisor, Then, spawn};
+use super::{Event, Plugin, Pressure, SEARCH_DELAY, State, Stopping, Supervisor, Then, spawn};
 use crate::notice::Notice;
 use crate::output::PluginId;
 use crate::sys::{self, signal};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often to look for what a plugin left behind while it is being stopped.
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
+/// From the end of a process to a search, at most.
+const LONGEST_SEARCH_DELAY: Duration = Duration::from_millis(250);
 /// What the last lines get to reach a reader that is alive, if the grace period is used up.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
@@ -48,6 +50,7 @@ impl Supervisor {
             return;
         }
         let census = Census::take(spawn::ID_VARIABLE);
+        self.search_delay = (now.elapsed() * 4).clamp(SEARCH_DELAY, LONGEST_SEARCH_DELAY);
         for id in due {
             match &census {
                 Ok(census) => self.search(id, census, now),
@@ -143,7 +146,6 @@ impl Supervisor {
                 *search_at = (*kill_at < last).then_some(*kill_at);
             }
         }
-        self.step_stop(now);
     }
 
     pub(super) fn skip_grace_period(&mut self) {
@@ -155,7 +157,8 @@ impl Supervisor {
     }
 
     pub(super) fn step_stop(&mut self, now: Instant) {
-        let Some(stopping) = &mut self.stopping else { return };
+        // Where no child is left there is nothing to search for.
+        let Some(stopping) = self.stopping.as_mut().filter(|_| self.has_children) else { return };
         match stopping.stop.step(now) {
             None => {}
             Some(Step::Killed(new)) => self.say_killed(&new),

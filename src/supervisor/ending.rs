@@ -34,11 +34,7 @@ impl Supervisor {
                 };
             }
             State::Stopping { then: planned, .. } => *planned = then,
-            State::Waiting { .. } | State::Ended => match then {
-                Then::End => plugin.state = State::Ended,
-                Then::StartAt(until) => plugin.state = State::Waiting { until },
-                Then::Forget => drop(self.plugins.remove(&id)),
-            },
+            State::Waiting { .. } | State::Ended => self.go_on(id, then),
         }
     }
 
@@ -63,14 +59,15 @@ impl Supervisor {
     fn search(&mut self, id: PluginId, census: &Census, now: Instant) {
         let mark = self.mark(id);
         let Some(Plugin {
-            state: State::Stopping { leader, is_leader_gone, pressure, kill_at, search_at, .. }, ..
+            state: State::Stopping { leader, is_leader_gone, pressure, kill_at, search_at, then }, ..
         }) = self.plugins.get_mut(&id)
         else {
             return;
         };
         let left = census.marked(&mark, *leader);
         if *is_leader_gone && left.is_empty() {
-            return self.go_on(id);
+            let then = *then;
+            return self.go_on(id, then);
         }
         let (before, is_time) = (*pressure, now >= *kill_at);
         *pressure = if is_time { Pressure::Killing } else { Pressure::Asked };
@@ -89,7 +86,7 @@ impl Supervisor {
     /// Without /proc there is only the process group.
     fn search_blindly(&mut self, id: PluginId, now: Instant) {
         let Some(Plugin {
-            state: State::Stopping { leader, is_leader_gone, pressure, kill_at, search_at, .. }, ..
+            state: State::Stopping { leader, is_leader_gone, pressure, kill_at, search_at, then }, ..
         }) = self.plugins.get_mut(&id)
         else {
             return;
@@ -99,16 +96,16 @@ impl Supervisor {
             let _ = sys::kill_group(*leader, if is_time { signal::KILL } else { signal::TERM });
         }
         *pressure = if is_time { Pressure::Killing } else { Pressure::Asked };
-        *search_at = Some((now + SEARCH_PAUSE).min((*kill_at).max(now + SEARCH_PAUSE)));
+        *search_at = Some(now + SEARCH_PAUSE);
         if *is_leader_gone {
-            self.go_on(id);
+            let then = *then;
+            self.go_on(id, then);
         }
     }
 
     /// All processes of a plugin are gone.
-    fn go_on(&mut self, id: PluginId) {
+    fn go_on(&mut self, id: PluginId, then: Then) {
         let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        let State::Stopping { then, .. } = plugin.state else { return };
         match then {
             Then::End => plugin.state = State::Ended,
             Then::StartAt(until) => plugin.state = State::Waiting { until },
@@ -218,8 +215,7 @@ impl Supervisor {
             None => {
                 // What the plugins left behind goes with the last of them.
                 self.begin_stop(false);
-                self.reap();
-                !self.has_children
+                false
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::supervisor::job::Job;
 use crate::supervisor::restart::Backoff;
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ impl Supervisor {
             }
             Err(error) => {
                 complain(&format!("cannot run `{}`: {}", word.to_string_lossy(), plain(&error)));
-                Err(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+                Err(if error.kind() != io::ErrorKind::NotFound && is_there(word) { 126 } else { 127 })
             }
         }
     }
@@ -146,4 +147,11 @@ impl Supervisor {
             plugin.state = State::Ended;
         }
     }
+}
+
+/// Whether there is a file that a command could mean. execvp(3) also says EACCES when a directory in PATH may not be
+/// searched.
+fn is_there(word: &OsStr) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    word.as_bytes().contains(&b'/') || std::env::split_paths(&path).any(|directory| directory.join(word).is_file())
 }

@@ -1,5 +1,6 @@
 //! PROGRAM mode: its streams, its signals and its status are those of the program.
 
+use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -39,6 +40,11 @@ fn a_program_that_cannot_be_run_or_found_is_told_as_by_a_shell() {
         assert_eq!(done.status.code(), Some(status), "{program}");
         assert!(done.stderr.contains(program.trim_end_matches('/')), "{program}: {}", done.stderr);
     }
+    // A directory in PATH that cannot be searched, for root neither, holds no program.
+    let circle = sandbox.path("circle");
+    symlink(&circle, &circle).expect("a link to itself");
+    let done = sandbox.launcher(["run", "plugins", "--", "no-such-program"]).env("PATH", &circle).output();
+    assert_eq!(done.status.code(), Some(127), "{}", done.stderr);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub const KINDS: [(&str, &str); 10] = [
         "#!/usr/bin/perl\n\
          $ENV{KIND} = 'all_forking.pl';\n\
          my $pause = 0.05;\n\
-         $SIG{TERM} = $SIG{INT} = sub { $pause = 0.02 };\n\
+         $SIG{TERM} = $SIG{INT} = sub { $pause = 0.003 };\n\
          $SIG{CHLD} = 'IGNORE';\n\
          if (!fork) { while (1) { select undef, undef, undef, $pause; exit 0 if fork; } }\n\
          open READY, '>', 'ready/all_forking.pl'; print READY \"yes\\n\"; close READY;\n\

@@ -2,7 +2,7 @@
 //! It can hold secrets: nothing here puts a value of it into a message.
 
 use crate::cli::{Arguments, Opt};
-use crate::document::{Malformed, Value, json, yaml};
+use crate::document::{Malformed, Members, Value, json, yaml};
 use crate::error::Error;
 use crate::plugin::discovery::plain;
 use crate::settings::variable_of_lmcache;
@@ -46,8 +46,8 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// `None` where no source names any.
     pub locations: Option<Vec<PathBuf>>,
-    /// The members of `extra_config`, or of `runtime_plugin_extra_config` in the multiprocess server's shape.
-    pub extra: Vec<(String, Value)>,
+    /// The scalars of `extra_config` as text, or those of `runtime_plugin_extra_config` in the multiprocess server's shape.
+    pub extra: Vec<(String, String)>,
     /// The file or variable that `extra` is from, for messages.
     pub source: String,
 }
@@ -63,33 +63,32 @@ enum Notation {
     PythonJson,
 }
 
-/// A document and where it is from.
+/// A text and where it is from.
 struct Source {
     name: String,
     notation: Notation,
     text: Vec<u8>,
-    value: Value,
 }
 
 impl Source {
-    fn read(name: String, notation: Notation, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
-        let parsed = match notation {
-            Notation::YamlFile => yaml::parse(&text).map(|document| {
-                warnings.extend(document.warnings.iter().map(|warning| place(&name, notation, warning)));
-                document.value
-            }),
-            Notation::JsonFile | Notation::Json => json::parse(&text),
-            Notation::PythonJson => json::parse_python(&text),
-        };
-        match parsed {
-            Ok(value) => Ok(Source { name, notation, text, value }),
-            Err(malformed) => Err(Error::Usage(place(&name, notation, &malformed))),
-        }
+    fn file(name: String, text: Vec<u8>) -> Source {
+        let notation = if name.ends_with(".json") { Notation::JsonFile } else { Notation::YamlFile };
+        Source { name, notation, text }
     }
 
-    fn read_file(name: String, text: Vec<u8>, warnings: &mut Vec<String>) -> Result<Source, Error> {
-        let notation = if name.ends_with(".json") { Notation::JsonFile } else { Notation::YamlFile };
-        Source::read(name, notation, text, warnings)
+    fn read(&self, warnings: &mut Vec<String>) -> Result<Document<'_>, Error> {
+        let parsed = match self.notation {
+            Notation::YamlFile => yaml::parse(&self.text).map(|document| {
+                warnings.extend(document.warnings.iter().map(|warning| self.place(warning)));
+                document.value
+            }),
+            Notation::JsonFile | Notation::Json => json::parse(&self.text),
+            Notation::PythonJson => json::parse_python(&self.text),
+        };
+        match parsed {
+            Ok(value) => Ok(Document { source: self, value }),
+            Err(malformed) => Err(Error::Usage(self.place(&malformed))),
+        }
     }
 
     /// An error about the member `key`, which is searched in the text for its place.
@@ -99,48 +98,61 @@ impl Source {
     }
 
     fn refuse(&self, offset: usize, message: &str) -> Error {
-        Error::Usage(place(&self.name, self.notation, &Malformed::at(&self.text, offset, message)))
+        Error::Usage(self.place(&Malformed::at(&self.text, offset, message)))
+    }
+
+    /// `file:line:column: message`, or variable and offset.
+    fn place(&self, malformed: &Malformed) -> String {
+        let name = &self.name;
+        if self.is_file() {
+            format!("{name}:{}:{}: {malformed}", malformed.line, malformed.column)
+        } else {
+            format!("{name}, offset {}: {malformed}", malformed.offset)
+        }
     }
 
     fn is_file(&self) -> bool {
         matches!(self.notation, Notation::YamlFile | Notation::JsonFile)
     }
+}
 
+/// What a source holds.
+struct Document<'a> {
+    source: &'a Source,
+    value: Value<'a>,
+}
+
+impl Document<'_> {
     /// The locations that this document names. `null` is what LMCache writes for a setting that is not set.
     fn locations(&self) -> Result<Option<Vec<PathBuf>>, Error> {
         let set = |value: &&Value| **value != Value::Null;
         for key in ["runtime_plugin_locations", "plugin_locations"] {
             if let Some(value) = self.value.get(key).filter(set) {
-                return paths(value).map(Some).map_err(|problem| self.wrong(key, problem));
+                return paths(value).map(Some).map_err(|problem| self.source.wrong(key, problem));
             }
         }
         let nested = self.value.get("mp_config").and_then(|mp_config| mp_config.get("runtime_plugin_config"));
         match nested.and_then(|config| config.get("locations")).filter(set) {
-            Some(value) => paths(value).map(Some).map_err(|problem| self.wrong("locations", problem)),
+            Some(value) => paths(value).map(Some).map_err(|problem| self.source.wrong("locations", problem)),
             None => Ok(None),
         }
     }
 
-    fn is_mapping(&self) -> bool {
-        // A file of comments alone is a configuration in which nothing is set.
-        matches!(self.value, Value::Object(_)) || (self.is_file() && self.value == Value::Null)
-    }
-}
-
-/// `file:line:column: message`, or variable and offset.
-fn place(name: &str, notation: Notation, malformed: &Malformed) -> String {
-    match notation {
-        Notation::YamlFile | Notation::JsonFile => {
-            format!("{name}:{}:{}: {malformed}", malformed.line, malformed.column)
+    /// # Errors
+    /// Usage, for anything but a mapping. A file of comments alone is one in which nothing is set.
+    fn expect_mapping(&self) -> Result<(), Error> {
+        match self.value {
+            Value::Object(_) => Ok(()),
+            Value::Null if self.source.is_file() => Ok(()),
+            _ => Err(self.source.refuse(0, "the configuration is not a mapping")),
         }
-        Notation::Json | Notation::PythonJson => format!("{name}, offset {}: {malformed}", malformed.offset),
     }
 }
 
-fn paths(value: &Value) -> Result<Vec<PathBuf>, &'static str> {
-    let path = |value: &Value| match value {
+fn paths(value: &Value<'_>) -> Result<Vec<PathBuf>, &'static str> {
+    let path = |value: &Value<'_>| match value {
         Value::String(path) if path.is_empty() => Err("names an empty path"),
-        Value::String(path) => Ok(PathBuf::from(path)),
+        Value::String(path) => Ok(PathBuf::from(&**path)),
         _ => Err("wants a path or a list of paths"),
     };
     match value {
@@ -159,11 +171,12 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
         [] => variable_locations()?,
         operands => Some(operands.iter().map(PathBuf::from).collect()),
     };
-    let environment = environment_document(warnings)?;
-    if let Some(source) = &environment {
-        mapping(source)?;
+    let environment = environment_source();
+    let environment = environment.as_ref().map(|source| source.read(warnings)).transpose()?;
+    if let Some(document) = &environment {
+        document.expect_mapping()?;
         if locations.is_none() {
-            locations = source.locations()?;
+            locations = document.locations()?;
         }
     }
     // LMCACHE_CONFIG_FILE stays set inside plugins: the file is read where it can still say something.
@@ -171,7 +184,7 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
     let file = match file_name(arguments).filter(|_| is_needed) {
         None => None,
         Some(name) => match read_file(&name) {
-            Ok(text) => Some(Source::read_file(name, text, warnings)?),
+            Ok(text) => Some(Source::file(name, text)),
             Err(problem) if !arguments.program.is_empty() => {
                 warnings.push(problem);
                 None
@@ -179,23 +192,26 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
             Err(problem) => return Err(Error::Usage(problem)),
         },
     };
-    if let Some(source) = &file {
-        mapping(source)?;
-        let named = source.locations()?;
+    let file = file.as_ref().map(|source| source.read(warnings)).transpose()?;
+    if let Some(document) = &file {
+        document.expect_mapping()?;
+        let named = document.locations()?;
         locations = locations.or(named);
     }
-    let overlay = overlay(arguments)?;
-    if let (None, Some(source)) = (&locations, file.as_ref().or(environment.as_ref())) {
-        warnings.push(format!("{} names no plugin locations", source.name));
+    let overlay = overlay_source(arguments);
+    let overlay = overlay.as_ref().map(overlay_members).transpose()?;
+    if let (None, Some(document)) = (&locations, file.as_ref().or(environment.as_ref())) {
+        warnings.push(format!("{} names no plugin locations", document.source.name));
     }
-    let source = environment.or(file).unwrap_or_else(nothing);
+    let nothing = nothing();
+    let Document { source, value } = environment.or(file).unwrap_or_else(|| empty(&nothing));
     let is_passed_on = !source.is_file() && overlay.is_none();
-    let (value, name) = merge(source.value, overlay, &source.name)?;
-    let original = is_passed_on.then_some(source.text);
+    let (value, name) = merge(value, overlay, &source.name)?;
     let extra = match extra_member(&value).and_then(|key| value.get(key)) {
-        Some(Value::Object(members)) => members.clone(),
+        Some(Value::Object(members)) => members.iter().map(|(key, value)| (key.to_string(), bare(value))).collect(),
         _ => Vec::new(),
     };
+    let original = is_passed_on.then_some(&source.text[..]);
     Ok(Loaded { configuration: fit(original, &value), locations, extra, source: name })
 }
 
@@ -205,24 +221,22 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
 /// Usage, as [`load`]; No where the document has no such value and there is no default.
 pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     let pointer = arguments.operands[0].to_str().ok_or_else(|| Error::Usage("POINTER is not UTF-8".into()))?;
-    let mut warnings = Vec::new();
-    let environment = match arguments.value(Opt::Config) {
-        Some(_) => None,
-        None => environment_document(&mut warnings)?,
-    };
+    let environment = if arguments.value(Opt::Config).is_some() { None } else { environment_source() };
     let source = match (environment, file_name(arguments)) {
         (Some(source), _) => source,
         (None, Some(name)) => {
             let text = read_file(&name).map_err(Error::Usage)?;
-            Source::read_file(name, text, &mut warnings)?
+            Source::file(name, text)
         }
         (None, None) => nothing(),
     };
-    let overlay = overlay(arguments)?;
-    let (value, name) = merge(source.value, overlay, &source.name)?;
+    let document = source.read(&mut Vec::new())?;
+    let overlay = overlay_source(arguments);
+    let overlay = overlay.as_ref().map(overlay_members).transpose()?;
+    let (value, name) = merge(document.value, overlay, &source.name)?;
     let found = value.pointer(pointer).map_err(|problem| Error::Usage(format!("`{pointer}`: {problem}")))?;
     let mut line = match (found, arguments.value(Opt::Default)) {
-        (Some(Value::String(text)), _) => text.clone().into_bytes(),
+        (Some(Value::String(text)), _) => text.as_bytes().to_vec(),
         (Some(value), _) => {
             let mut text = String::new();
             json::write(value, &mut text);
@@ -239,21 +253,17 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
 
 fn nothing() -> Source {
     let name = "the configuration (neither --config nor the environment gives one)".into();
-    Source { name, notation: Notation::Json, text: b"{}".to_vec(), value: Value::Object(Vec::new()) }
+    Source { name, notation: Notation::Json, text: b"{}".to_vec() }
 }
 
-fn mapping(source: &Source) -> Result<(), Error> {
-    if source.is_mapping() { Ok(()) } else { Err(source.refuse(0, "the configuration is not a mapping")) }
+fn empty(nothing: &Source) -> Document<'_> {
+    Document { source: nothing, value: Value::Object(Vec::new()) }
 }
 
 /// The JSON that LMCache, or a launcher, left in the environment.
-fn environment_document(warnings: &mut Vec<String>) -> Result<Option<Source>, Error> {
-    match variable_of_lmcache("CONFIG") {
-        Some((variable, text)) if !text.is_empty() => {
-            Source::read(variable, Notation::PythonJson, text.into_vec(), warnings).map(Some)
-        }
-        _ => Ok(None),
-    }
+fn environment_source() -> Option<Source> {
+    let (name, text) = variable_of_lmcache("CONFIG").filter(|(_, text)| !text.is_empty())?;
+    Some(Source { name, notation: Notation::PythonJson, text: text.into_vec() })
 }
 
 /// LMCACHE_RUNTIME_PLUGIN_LOCATIONS: one path, or a JSON array of them.
@@ -263,8 +273,9 @@ fn variable_locations() -> Result<Option<Vec<PathBuf>>, Error> {
     };
     let bytes = text.as_bytes();
     if bytes.trim_ascii_start().starts_with(b"[") {
-        let source = Source::read(variable, Notation::Json, bytes.to_vec(), &mut Vec::new())?;
-        return paths(&source.value).map(Some).map_err(|problem| source.refuse(0, problem));
+        let source = Source { name: variable, notation: Notation::Json, text: bytes.to_vec() };
+        let document = source.read(&mut Vec::new())?;
+        return paths(&document.value).map(Some).map_err(|problem| source.refuse(0, problem));
     }
     Ok(Some(vec![PathBuf::from(text)]))
 }
@@ -279,18 +290,21 @@ fn read_file(name: &str) -> Result<Vec<u8>, String> {
     fs::read(Path::new(name)).map_err(|error| format!("cannot read configuration `{name}`: {}", plain(&error)))
 }
 
-/// The object of `--extra-config`.
-fn overlay(arguments: &Arguments) -> Result<Option<Vec<(String, Value)>>, Error> {
-    let Some(text) = arguments.value(Opt::ExtraConfig) else { return Ok(None) };
-    let source = Source::read("--extra-config".into(), Notation::Json, text.as_bytes().to_vec(), &mut Vec::new())?;
-    match &source.value {
-        Value::Object(members) => Ok(Some(members.clone())),
+fn overlay_source(arguments: &Arguments) -> Option<Source> {
+    let text = arguments.value(Opt::ExtraConfig)?.as_bytes().to_vec();
+    Some(Source { name: "--extra-config".into(), notation: Notation::Json, text })
+}
+
+/// The members of the object of `--extra-config`.
+fn overlay_members(source: &Source) -> Result<Members<'_>, Error> {
+    match source.read(&mut Vec::new())?.value {
+        Value::Object(members) => Ok(members),
         _ => Err(source.refuse(0, "not a JSON object")),
     }
 }
 
 /// The member that holds plugin parameters, in either shape of document.
-fn extra_member(value: &Value) -> Option<&'static str> {
+fn extra_member(value: &Value<'_>) -> Option<&'static str> {
     match value {
         Value::Object(_) if value.get("mp_config").is_some() => Some("runtime_plugin_extra_config"),
         Value::Object(_) => Some("extra_config"),
@@ -299,7 +313,7 @@ fn extra_member(value: &Value) -> Option<&'static str> {
 }
 
 /// Puts the members of the overlay over those of the same name.
-fn merge(value: Value, overlay: Option<Vec<(String, Value)>>, name: &str) -> Result<(Value, String), Error> {
+fn merge<'a>(value: Value<'a>, overlay: Option<Members<'a>>, name: &str) -> Result<(Value<'a>, String), Error> {
     let Some(overlay) = overlay else { return Ok((value, name.to_string())) };
     let mut members = match value {
         Value::Object(members) => members,
@@ -309,7 +323,7 @@ fn merge(value: Value, overlay: Option<Vec<(String, Value)>>, name: &str) -> Res
     let is_multiprocess = members.iter().any(|(key, _)| key == "mp_config");
     let key = if is_multiprocess { "runtime_plugin_extra_config" } else { "extra_config" };
     let index = members.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
-        members.push((key.to_string(), Value::Null));
+        members.push((key.into(), Value::Null));
         members.len() - 1
     });
     let mut extra = match std::mem::replace(&mut members[index].1, Value::Null) {
@@ -328,10 +342,10 @@ fn merge(value: Value, overlay: Option<Vec<(String, Value)>>, name: &str) -> Res
 }
 
 /// The text for the environment: the original byte for byte where there is one and it fits, else compact JSON.
-fn fit(original: Option<Vec<u8>>, value: &Value) -> Configuration {
+fn fit(original: Option<&[u8]>, value: &Value<'_>) -> Configuration {
     let limit = VARIABLE_LIMIT - VARIABLE_OVERHEAD;
     let bytes = match original {
-        Some(text) if text.len() <= limit => return Configuration::Fits(OsString::from_vec(text)),
+        Some(text) if text.len() <= limit => return Configuration::Fits(OsStr::from_bytes(text).into()),
         Some(text) => Some(text.len()),
         None => None,
     };
@@ -344,5 +358,16 @@ fn fit(original: Option<Vec<u8>>, value: &Value) -> Configuration {
         Configuration::Fits(compact.into())
     } else {
         Configuration::TooLarge { bytes: bytes.unwrap_or(compact.len()), compacted: compact.len() }
+    }
+}
+
+/// A scalar as text.
+fn bare(value: &Value<'_>) -> String {
+    match value {
+        Value::String(text) | Value::Number(text) => text.to_string(),
+        Value::Bool(true) => "true".into(),
+        Value::Bool(false) => "false".into(),
+        Value::Null => "null".into(),
+        Value::Array(_) | Value::Object(_) => "a collection".into(),
     }
 }

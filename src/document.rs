@@ -9,4 +9,4 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use value::{Malformed, Value};
+pub use value::{Malformed, Members, Value};

@@ -2,7 +2,6 @@
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration};
-use crate::document::Value;
 use crate::error::Error;
 use crate::nearest::nearest;
 use crate::plugin::name::{Identity, stem};
@@ -248,18 +247,18 @@ struct Extra {
 }
 
 impl Extra {
-    fn read(members: &[(String, Value)], source: &str, warnings: &mut Vec<String>) -> Result<Extra, Error> {
+    fn read(members: &[(String, String)], source: &str, warnings: &mut Vec<String>) -> Result<Extra, Error> {
         let mut extra = Extra::default();
         for (key, value) in members {
             let wrong = |problem: String| Error::Usage(format!("{source}: `{key}` {problem}"));
             if let Some(name) = key.strip_prefix(LAUNCHER_PREFIX) {
                 match name {
-                    "restart" => extra.default.0 = Some(choose(&bare(value), &RESTARTS).map_err(wrong)?),
+                    "restart" => extra.default.0 = Some(choose(value, &RESTARTS).map_err(wrong)?),
                     "grace_period" => extra.default.1 = Some(duration(value).map_err(wrong)?),
-                    "format" => extra.format = Some(choose(&bare(value), &FORMATS).map_err(wrong)?),
-                    "stderr" => extra.stderr = Some(choose(&bare(value), &STDERRS).map_err(wrong)?),
+                    "format" => extra.format = Some(choose(value, &FORMATS).map_err(wrong)?),
+                    "stderr" => extra.stderr = Some(choose(value, &STDERRS).map_err(wrong)?),
                     "quiet" => {
-                        extra.is_quiet = Some(choose(&bare(value), &[("true", true), ("false", false)]).map_err(wrong)?)
+                        extra.is_quiet = Some(choose(value, &[("true", true), ("false", false)]).map_err(wrong)?)
                     }
                     "locations" => {}
                     unknown => warnings.push(match nearest(unknown, LAUNCHER_KEYS) {
@@ -272,7 +271,7 @@ impl Extra {
             } else if let Some((stem, name)) = key.strip_prefix("plugin.").and_then(|rest| rest.rsplit_once('.')) {
                 // A plugin may use such a key in a way of its own: then it gets the default, and a warning.
                 let read = match name {
-                    "restart" => choose(&bare(value), &RESTARTS).map(|restart| extra.policy(stem).0 = Some(restart)),
+                    "restart" => choose(value, &RESTARTS).map(|restart| extra.policy(stem).0 = Some(restart)),
                     "grace_period" => duration(value).map(|period| extra.policy(stem).1 = Some(period)),
                     _ => Ok(()),
                 };
@@ -289,20 +288,8 @@ impl Extra {
     }
 }
 
-/// A scalar as text.
-fn bare(value: &Value) -> String {
-    match value {
-        Value::String(text) | Value::Number(text) => text.clone(),
-        Value::Bool(true) => "true".into(),
-        Value::Bool(false) => "false".into(),
-        Value::Null => "null".into(),
-        Value::Array(_) | Value::Object(_) => "a collection".into(),
-    }
-}
-
-fn duration(value: &Value) -> Result<Duration, String> {
-    let text = bare(value);
-    seconds(&text).ok_or_else(|| format!("takes seconds, such as 5 or 0.5, not `{text}`"))
+fn duration(text: &str) -> Result<Duration, String> {
+    seconds(text).ok_or_else(|| format!("takes seconds, such as 5 or 0.5, not `{text}`"))
 }
 
 #[cfg(test)]
@@ -332,12 +319,13 @@ mod tests {
     #[test]
     fn a_policy_is_found_by_the_stem_of_the_file() {
         let members = [
-            ("plugin.launcher.restart".to_string(), Value::String("always".into())),
-            ("plugin.all_x.restart".to_string(), Value::String("never".into())),
-            ("plugin.all_x.grace_period".to_string(), Value::Number("0.5".into())),
-            ("plugin.all_x.port".to_string(), Value::Number("1".into())),
-            ("plugin.launcher.gracePeriod".to_string(), Value::Number("1".into())),
+            ("plugin.launcher.restart", "always"),
+            ("plugin.all_x.restart", "never"),
+            ("plugin.all_x.grace_period", "0.5"),
+            ("plugin.all_x.port", "1"),
+            ("plugin.launcher.gracePeriod", "1"),
         ];
+        let members = members.map(|(key, value)| (key.to_string(), value.to_string()));
         let mut warnings = Vec::new();
         let extra = Extra::read(&members, "x.yaml", &mut warnings).unwrap();
         assert_eq!(extra.default, (Some(Restart::Always), None));

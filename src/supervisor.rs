@@ -64,7 +64,7 @@ fn above_us(locations: &[PathBuf]) -> Option<&PathBuf> {
     let Ok(Value::Array(taken)) = json::parse(text.as_encoded_bytes()) else { return None };
     let is_taken = |location: &&PathBuf| {
         let canonical = canonical(location);
-        taken.iter().any(|taken| matches!(taken, Value::String(path) if *path == canonical))
+        taken.iter().any(|taken| matches!(taken, Value::String(path) if *path == *canonical))
     };
     locations.iter().find(is_taken)
 }

@@ -1,7 +1,8 @@
 //! JSON as RFC 8259 defines it.
 
-use super::value::{Members, let_last_win, repetitions};
-use super::{Malformed, Value};
+use super::value::{let_last_win, repetitions};
+use super::{Malformed, Members, Value};
+use std::borrow::Cow;
 
 /// Arrays and objects inside each other, at most: far beyond any configuration, far from the end of a small stack.
 const MAX_DEPTH: usize = 512;
@@ -10,7 +11,7 @@ const MAX_DEPTH: usize = 512;
 ///
 /// # Errors
 /// The place of the first byte that RFC 8259 does not allow.
-pub fn parse(text: &[u8]) -> Result<Value, Malformed> {
+pub fn parse(text: &[u8]) -> Result<Value<'_>, Malformed> {
     read(text, false)
 }
 
@@ -19,15 +20,13 @@ pub fn parse(text: &[u8]) -> Result<Value, Malformed> {
 ///
 /// # Errors
 /// As [`parse`], for anything else.
-pub fn parse_python(text: &[u8]) -> Result<Value, Malformed> {
+pub fn parse_python(text: &[u8]) -> Result<Value<'_>, Malformed> {
     read(text, true)
 }
 
-fn read(text: &[u8], is_python: bool) -> Result<Value, Malformed> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8"));
-    }
-    let start = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+fn read(bytes: &[u8], is_python: bool) -> Result<Value<'_>, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Malformed::at(bytes, error.valid_up_to(), "not UTF-8"))?;
+    let start = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
     let mut reader = Reader { text, position: start, is_python };
     let value = reader.value(0)?;
     reader.skip_space();
@@ -38,19 +37,22 @@ fn read(text: &[u8], is_python: bool) -> Result<Value, Malformed> {
 }
 
 struct Reader<'a> {
-    /// Valid UTF-8.
-    text: &'a [u8],
+    text: &'a str,
     position: usize,
     is_python: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.position).copied()
+        self.text.as_bytes().get(self.position).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.position..]
     }
 
     fn refuse<T>(&self, message: &str) -> Result<T, Malformed> {
-        Err(Malformed::at(self.text, self.position, message))
+        Err(Malformed::at(self.text.as_bytes(), self.position, message))
     }
 
     fn skip_space(&mut self) {
@@ -70,7 +72,7 @@ impl Reader<'_> {
         there
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, Malformed> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         self.skip_space();
         match self.peek() {
             Some(b'{' | b'[') if depth == MAX_DEPTH => self.refuse("nested too deeply: at most 512 levels"),
@@ -89,24 +91,23 @@ impl Reader<'_> {
 
     /// The number that Python writes and JSON has not, where one comes next.
     fn constant(&self) -> Option<&'static str> {
-        let rest = &self.text[self.position..];
-        ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()))
+        ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| self.rest().starts_with(word.as_bytes()))
     }
 
-    fn python_number(&mut self) -> Result<Value, Malformed> {
+    fn python_number(&mut self) -> Result<Value<'a>, Malformed> {
         let word = self.constant().unwrap_or_default();
-        self.word(word, Value::Number(word.to_string()))
+        self.word(word, Value::Number(word.into()))
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, Malformed> {
-        if !self.text[self.position..].starts_with(word.as_bytes()) {
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Malformed> {
+        if !self.rest().starts_with(word.as_bytes()) {
             return self.refuse("expected a value");
         }
         self.position += word.len();
         Ok(value)
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, Malformed> {
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         let mut elements = Vec::new();
         self.take(b'[');
         if self.take(b']') {
@@ -124,7 +125,7 @@ impl Reader<'_> {
         Ok(Value::Array(elements))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, Malformed> {
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
         let mut members = Members::new();
         self.take(b'{');
         if self.take(b'}') {
@@ -151,7 +152,7 @@ impl Reader<'_> {
         Ok(Value::Object(members))
     }
 
-    fn number(&mut self) -> Result<Value, Malformed> {
+    fn number(&mut self) -> Result<Value<'a>, Malformed> {
         let start = self.position;
         if self.peek() == Some(b'-') {
             self.position += 1;
@@ -175,7 +176,7 @@ impl Reader<'_> {
             }
             self.digits()?;
         }
-        Ok(Value::Number(text_of(&self.text[start..self.position])))
+        Ok(Value::Number(self.text[start..self.position].into()))
     }
 
     fn digits(&mut self) -> Result<(), Malformed> {
@@ -186,21 +187,21 @@ impl Reader<'_> {
         if self.position == start { self.refuse("expected a digit") } else { Ok(()) }
     }
 
-    fn string(&mut self) -> Result<String, Malformed> {
-        let mut string = String::new();
+    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        let mut string = Cow::Borrowed("");
         self.position += 1;
         loop {
             let start = self.position;
             while !matches!(self.peek(), None | Some(b'"' | b'\\' | 0..=0x1F)) {
                 self.position += 1;
             }
-            string.push_str(&text_of(&self.text[start..self.position]));
+            string += &self.text[start..self.position];
             match self.peek() {
                 Some(b'"') => {
                     self.position += 1;
                     return Ok(string);
                 }
-                Some(b'\\') => string.push(self.escape()?),
+                Some(b'\\') => string.to_mut().push(self.escape()?),
                 Some(_) => return self.refuse("a control character in a string must be written as an escape"),
                 None => return self.refuse("expected `\"`, found the end of the document"),
             }
@@ -210,7 +211,7 @@ impl Reader<'_> {
     fn escape(&mut self) -> Result<char, Malformed> {
         let start = self.position;
         self.position += 2;
-        Ok(match self.text.get(start + 1) {
+        Ok(match self.text.as_bytes().get(start + 1) {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
             Some(b'/') => '/',
@@ -221,7 +222,7 @@ impl Reader<'_> {
             Some(b't') => '\t',
             Some(b'u') => {
                 let high = self.code_unit()?;
-                let paired = matches!(high, 0xD800..=0xDBFF) && self.text[self.position..].starts_with(b"\\u");
+                let paired = matches!(high, 0xD800..=0xDBFF) && self.rest().starts_with(b"\\u");
                 let code = if paired {
                     self.position += 2;
                     let low = self.code_unit()?;
@@ -261,13 +262,8 @@ impl Reader<'_> {
     }
 }
 
-/// A piece of a text that is known to be UTF-8, cut at ASCII characters.
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// Appends `value` to `out`, compact and always valid.
-pub fn write(value: &Value, out: &mut String) {
+pub fn write(value: &Value<'_>, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),

@@ -2,13 +2,13 @@
 
 use super::Value;
 
-impl Value {
+impl<'a> Value<'a> {
     /// The value that `pointer` names: `""` is the whole document, `/a/0` the first element of member `a`.
     /// `None` where the document has no such value.
     ///
     /// # Errors
     /// What is wrong with the pointer itself.
-    pub fn pointer(&self, pointer: &str) -> Result<Option<&Value>, &'static str> {
+    pub fn pointer(&self, pointer: &str) -> Result<Option<&Value<'a>>, &'static str> {
         let mut tokens = pointer.split('/');
         if tokens.next() != Some("") {
             return Err("a JSON Pointer is empty or begins with `/`");

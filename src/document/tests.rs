@@ -123,7 +123,7 @@ fn random_document(random: &mut Random) -> Vec<u8> {
 }
 
 /// What is written must be read as the same again.
-fn assert_round_trip(value: &Value, document: &[u8]) {
+fn assert_round_trip(value: &Value<'_>, document: &[u8]) {
     let mut text = String::new();
     json::write(value, &mut text);
     assert_eq!(json::parse(text.as_bytes()).as_ref(), Ok(value), "{text} of {:?}", String::from_utf8_lossy(document));
@@ -165,18 +165,18 @@ fn every_json_document_that_yaml_reads_too_has_the_same_value() {
     }
 }
 
-fn random_value(random: &mut Random, depth: usize) -> Value {
+fn random_value(random: &mut Random, depth: usize) -> Value<'static> {
     match random.below(if depth < 4 { 7 } else { 5 }) {
         0 => Value::Null,
         1 => Value::Bool(random.below(2) == 0),
         2 => Value::Number(
             (*random.choice(&["0", "-1", "1.5", "0.10", "-0.0", "1.5e+3", "123456789012345678901234567890"])).into(),
         ),
-        3 | 4 => Value::String(random_text(random)),
+        3 | 4 => Value::String(random_text(random).into()),
         5 => Value::Array((0..random.below(4)).map(|_| random_value(random, depth + 1)).collect()),
         _ => {
             let names: std::collections::BTreeSet<String> = (0..random.below(4)).map(|_| random_text(random)).collect();
-            Value::Object(names.into_iter().map(|name| (name, random_value(random, depth + 1))).collect())
+            Value::Object(names.into_iter().map(|name| (name.into(), random_value(random, depth + 1))).collect())
         }
     }
 }

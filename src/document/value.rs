@@ -1,27 +1,28 @@
 //! The value that both notations are read into, and the error that names a place in a document.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// A document, or a part of one, as JSON can carry it.
+/// A document, or a part of one, as JSON can carry it. What stands in the text as it is stays there.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     Null,
     Bool(bool),
     /// A number as JSON writes it: kept as text, so that no digit is lost.
-    Number(String),
-    String(String),
-    Array(Vec<Value>),
+    Number(Cow<'a, str>),
+    String(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
     /// Members in order of first appearance, each name once.
-    Object(Vec<(String, Value)>),
+    Object(Members<'a>),
 }
 
-/// The members of an object, as they are collected: a name may still be there twice.
-pub(super) type Members = Vec<(String, Value)>;
+/// The members of an object. While they are collected a name may still be there twice.
+pub type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
-impl Value {
+impl<'a> Value<'a> {
     /// The member called `name`, where this is an object that has one.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         match self {
             Value::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
             _ => None,
@@ -92,7 +93,7 @@ impl Place {
 pub(super) type Repetition = (usize, usize);
 
 /// All repetitions, in order.
-pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
+pub(super) fn repetitions(members: &Members<'_>) -> Vec<Repetition> {
     let mut found = Vec::new();
     if members.len() <= 16 {
         for (index, (name, _)) in members.iter().enumerate() {
@@ -103,7 +104,7 @@ pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
     } else {
         let mut first_of = HashMap::with_capacity(members.len());
         for (index, (name, _)) in members.iter().enumerate() {
-            let first = *first_of.entry(name.as_str()).or_insert(index);
+            let first = *first_of.entry(&**name).or_insert(index);
             if first != index {
                 found.push((index, first));
             }
@@ -113,7 +114,7 @@ pub(super) fn repetitions(members: &Members) -> Vec<Repetition> {
 }
 
 /// Lets the last value of a name win, at the place of its first.
-pub(super) fn let_last_win(members: &mut Members, repetitions: &[Repetition]) {
+pub(super) fn let_last_win(members: &mut Members<'_>, repetitions: &[Repetition]) {
     for &(index, first) in repetitions {
         let (earlier, later) = members.split_at_mut(index);
         std::mem::swap(&mut earlier[first].1, &mut later[0].1);

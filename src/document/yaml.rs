@@ -24,9 +24,9 @@ const MAX_DEPTH: usize = 490;
 
 /// What a YAML file holds.
 #[derive(Debug)]
-pub struct Document {
+pub struct Document<'a> {
     /// The single document of the file; `Null` for an empty one.
-    pub value: Value,
+    pub value: Value<'a>,
     /// What is legal but surely not meant: a key given twice.
     pub warnings: Vec<Malformed>,
 }
@@ -43,12 +43,12 @@ fn malformed(text: &str, offset: usize, message: &str) -> Box<Malformed> {
 ///
 /// # Errors
 /// The place where the file is not YAML, or holds what JSON cannot carry.
-pub fn parse(text: &[u8]) -> std::result::Result<Document, Malformed> {
+pub fn parse(text: &[u8]) -> std::result::Result<Document<'_>, Malformed> {
     let text = readable(text)?;
     read(text).map_err(|error| *error)
 }
 
-fn read(text: &str) -> Result<Document> {
+fn read(text: &str) -> Result<Document<'_>> {
     let composed = composer::compose(text)?;
     let Some(root) = composed.root else {
         return Ok(Document { value: Value::Null, warnings: Vec::new() });

@@ -53,7 +53,8 @@ impl Supervisor {
     }
 
     pub(super) fn set_environment(&mut self, locations: &[PathBuf]) {
-        let canonical = Value::Array(locations.iter().map(|location| Value::String(canonical(location))).collect());
+        let canonical =
+            Value::Array(locations.iter().map(|location| Value::String(canonical(location).into())).collect());
         let mut text = String::new();
         json::write(&canonical, &mut text);
         self.environment = spawn::environment(&self.settings, self.attached_to, &text);

@@ -1,15 +1,17 @@
 //! From nodes to values: types, merge keys, and keys that are there twice.
 
-use super::super::Value;
-use super::super::value::{Members, Repetition, let_last_win, remove_repetitions, repetitions};
+use std::borrow::Cow;
+
+use super::super::value::{Repetition, let_last_win, remove_repetitions, repetitions};
+use super::super::{Members, Value};
 use super::node::{Content, Node, Pair, Tag};
 use super::number::{self, NumberKey};
 use super::{MAX_DEPTH, Result, malformed};
 
 /// Builds values from the nodes of `text`.
-pub(super) struct Constructor<'a> {
+pub(super) struct Constructor<'a, 'n> {
     text: &'a str,
-    nodes: &'a [Node<'a>],
+    nodes: &'n [Node<'a>],
     /// How much more may be built. Without aliases no document gets there: with them a small one could go on for ever.
     budget: usize,
     /// For each node, whether it is a key that was given before in the same mapping.
@@ -20,15 +22,15 @@ pub(super) struct Constructor<'a> {
 const NODE_COST: usize = 16;
 
 /// A key as a mapping of Python has it.
-struct Key {
+struct Key<'a> {
     /// What it becomes in JSON.
-    name: String,
+    name: Cow<'a, str>,
     /// For all but strings: the same for all keys that Python holds to be equal, and never beginning with `s`.
     identity: Option<String>,
 }
 
-impl<'a> Constructor<'a> {
-    pub(super) fn new(text: &'a str, nodes: &'a [Node<'a>]) -> Constructor<'a> {
+impl<'a, 'n> Constructor<'a, 'n> {
+    pub(super) fn new(text: &'a str, nodes: &'n [Node<'a>]) -> Constructor<'a, 'n> {
         Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: vec![false; nodes.len()] }
     }
 
@@ -43,7 +45,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// The value of a node, inside `depth` collections.
-    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value> {
+    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value<'a>> {
         let node = &self.nodes[index];
         self.spend(NODE_COST, node)?;
         if depth >= MAX_DEPTH && !matches!(node.content, Content::Scalar(_)) {
@@ -72,11 +74,11 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    fn scalar(&mut self, node: &Node<'_>, text: &str, tag: Tag) -> Result<Value> {
+    fn scalar(&mut self, node: &Node<'a>, text: &Cow<'a, str>, tag: Tag) -> Result<Value<'a>> {
         let value = match tag {
             Tag::Str => {
                 self.spend(text.len(), node)?;
-                return Ok(Value::String(text.to_owned()));
+                return Ok(Value::String(text.clone()));
             }
             Tag::Null => Ok(Value::Null),
             Tag::Bool => boolean(text).map(Value::Bool),
@@ -99,7 +101,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// An entry of an ordered map: in JSON, an array of the key and the value.
-    fn pair(&mut self, index: usize, depth: usize) -> Result<Value> {
+    fn pair(&mut self, index: usize, depth: usize) -> Result<Value<'a>> {
         let node = &self.nodes[index];
         match &node.content {
             Content::Mapping(pairs) if pairs.len() == 1 => {
@@ -110,7 +112,7 @@ impl<'a> Constructor<'a> {
         }
     }
 
-    fn mapping(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Value> {
+    fn mapping(&mut self, index: usize, pairs: &'n [Pair], depth: usize) -> Result<Value<'a>> {
         if !pairs.iter().any(|&(key, _)| self.nodes[key].tag == Tag::Merge) {
             return self.object(pairs, 0, depth);
         }
@@ -121,7 +123,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// What the merge keys among `pairs` bring in, the least important first.
-    fn merged(&mut self, index: usize, pairs: &'a [Pair], depth: usize) -> Result<Vec<Pair>> {
+    fn merged(&mut self, index: usize, pairs: &'n [Pair], depth: usize) -> Result<Vec<Pair>> {
         let mut merged = Vec::new();
         if depth > MAX_DEPTH {
             return self.refuse(&self.nodes[index], "nested too deeply by merge keys: at most 490 levels");
@@ -143,7 +145,7 @@ impl<'a> Constructor<'a> {
         Ok(merged)
     }
 
-    fn merge(&mut self, index: usize, pairs: &'a [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
+    fn merge(&mut self, index: usize, pairs: &'n [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
         let inherited = self.merged(index, pairs, depth + 1)?;
         self.spend(NODE_COST * (1 + pairs.len() + inherited.len()), &self.nodes[index])?;
         merged.extend(inherited);
@@ -152,7 +154,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// The object with these members, of which those from `own_from` on were not merged in.
-    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value> {
+    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value<'a>> {
         let mut members = Members::with_capacity(pairs.len());
         let mut identities = Vec::new();
         for (position, &(key, value)) in pairs.iter().enumerate() {
@@ -168,9 +170,9 @@ impl<'a> Constructor<'a> {
         let mut origins: Vec<usize> = (0..members.len()).collect();
         if !identities.is_empty() {
             // Python compares the keys themselves, then JSON their names: 1 and true are one key, 1 and "1" become one.
-            let mut names: Vec<String> = members.iter_mut().map(|(name, _)| "s".to_owned() + name).collect();
+            let mut names: Vec<Cow<'a, str>> = members.iter().map(|(name, _)| ("s".to_owned() + name).into()).collect();
             for (position, identity) in identities {
-                names[position] = identity;
+                names[position] = identity.into();
             }
             swap_names(&mut members, &mut names, &origins);
             self.unite(&mut members, &mut origins, pairs, own_from);
@@ -181,7 +183,7 @@ impl<'a> Constructor<'a> {
     }
 
     /// Leaves one member of each name, and notes what was given twice. `origins` are the positions the members had.
-    fn unite(&mut self, members: &mut Members, origins: &mut Vec<usize>, pairs: &[Pair], own_from: usize) {
+    fn unite(&mut self, members: &mut Members<'_>, origins: &mut Vec<usize>, pairs: &[Pair], own_from: usize) {
         let found: Vec<Repetition> = repetitions(members);
         for &(index, first) in &found {
             if origins[index] >= own_from && origins[first] >= own_from {
@@ -192,20 +194,22 @@ impl<'a> Constructor<'a> {
         remove_repetitions(origins, &found);
     }
 
-    fn key(&mut self, index: usize) -> Result<Key> {
+    fn key(&mut self, index: usize) -> Result<Key<'a>> {
         let node = &self.nodes[index];
         let Content::Scalar(text) = &node.content else {
             return self.refuse(node, "a collection cannot be a key: expected a scalar");
         };
         self.spend(NODE_COST + text.len(), node)?;
         let key = match node.tag {
-            Tag::Str | Tag::Default => return Ok(Key { name: text.clone().into_owned(), identity: None }),
+            Tag::Str | Tag::Default => return Ok(Key { name: text.clone(), identity: None }),
             Tag::Null => Ok(NumberKey { name: "null".to_owned(), value: "null".to_owned() }),
             Tag::Bool => boolean(text).map(|value| {
                 let (name, value) = if value { ("true", "1") } else { ("false", "0") };
                 NumberKey { name: name.to_owned(), value: value.to_owned() }
             }),
-            Tag::Int => number::integer(text).map(|digits| NumberKey { name: digits.clone(), value: digits }),
+            Tag::Int => {
+                number::integer(text).map(|digits| NumberKey { name: digits.to_string(), value: digits.into_owned() })
+            }
             Tag::Float => number::float_key(text),
             Tag::Timestamp => Err("a date cannot be a key in JSON: expected the text in quotes"),
             Tag::Binary => Err("binary data cannot be a key in JSON: expected a string"),
@@ -213,7 +217,7 @@ impl<'a> Constructor<'a> {
             _ => Err("the tag does not fit the key after it"),
         };
         match key {
-            Ok(key) => Ok(Key { name: key.name, identity: Some(key.value) }),
+            Ok(key) => Ok(Key { name: key.name.into(), identity: Some(key.value) }),
             Err(message) => self.refuse(node, message),
         }
     }
@@ -249,7 +253,7 @@ fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
 }
 
 /// Exchanges the name of each member for the one at its origin.
-fn swap_names(members: &mut Members, names: &mut [String], origins: &[usize]) {
+fn swap_names<'a>(members: &mut Members<'a>, names: &mut [Cow<'a, str>], origins: &[usize]) {
     for ((name, _), &origin) in members.iter_mut().zip(origins) {
         std::mem::swap(name, &mut names[origin]);
     }

@@ -1,16 +1,18 @@
 //! Numbers as YAML 1.1 writes them, turned into the text that JSON has for the same value: digit by digit,
 //! so that an integer may be of any size and a float stays what it is.
 
+use std::borrow::Cow;
+
 use super::float;
 
 /// Decimal digits of an integer that Python still turns into text.
 const MAX_DIGITS: usize = 4300;
 
 /// The decimal digits of an integer in any of the notations: `-0x1F`, `0b11`, `017`, `1_000`, `12:30`.
-pub(super) fn integer(text: &str) -> Result<String, &'static str> {
+pub(super) fn integer<'a>(text: &Cow<'a, str>) -> Result<Cow<'a, str>, &'static str> {
     const NOT_AN_INTEGER: &str = "not an integer";
     if is_decimal(text) && text.len() <= MAX_DIGITS && (!text.starts_with('0') || text == "0") {
-        return Ok(text.to_owned());
+        return Ok(text.clone());
     }
     let text = text.replace('_', "");
     let (sign, digits) = split_sign(&text);
@@ -33,7 +35,7 @@ pub(super) fn integer(text: &str) -> Result<String, &'static str> {
     if magnitude.len() > MAX_DIGITS {
         return Err("an integer of more than 4300 digits");
     }
-    Ok(if sign == "-" && magnitude != "0" { "-".to_owned() + &magnitude } else { magnitude })
+    Ok(if sign == "-" && magnitude != "0" { "-".to_owned() + &magnitude } else { magnitude }.into())
 }
 
 fn split_sign(text: &str) -> (&str, &str) {
@@ -130,9 +132,9 @@ struct Float {
 }
 
 /// The JSON number with the value of a float: `1_0.` is `10.0`, `.5e-3` is `0.5e-3`.
-pub(super) fn float(text: &str) -> Result<String, &'static str> {
+pub(super) fn float<'a>(text: &Cow<'a, str>) -> Result<Cow<'a, str>, &'static str> {
     if is_json_float(text) {
-        return Ok(text.to_owned());
+        return Ok(text.clone());
     }
     let float = Float::parse(text)?;
     let mut json = [float.sign, &float.whole].concat();
@@ -144,7 +146,7 @@ pub(super) fn float(text: &str) -> Result<String, &'static str> {
         json.push('e');
         json.push_str(&exponent);
     }
-    Ok(json)
+    Ok(json.into())
 }
 
 /// Is this a float that JSON writes just so? Most are.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::mem::discriminant;
 
 use super::node::{Content, Node, Pair, Tag};
 use super::scanner::Scanner;
@@ -301,9 +302,9 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// Takes the next token if it is `kind`.
+    /// Takes the next token if it is of this kind.
     fn take(&mut self, kind: &Kind<'a>) -> Result<bool> {
-        let there = self.scanner.peek()? == kind;
+        let there = discriminant(self.scanner.peek()?) == discriminant(kind);
         if there {
             self.scanner.next()?;
         }

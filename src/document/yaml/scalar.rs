@@ -12,7 +12,7 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -
     let mut folded: Option<String> = None;
     // What follows `folded`: the part of the current line that surely belongs to the scalar.
     let (mut start, mut end) = (cursor.offset, cursor.offset);
-    let mut separator: Option<String> = None;
+    let mut separator: Option<Cow<'static, str>> = None;
     let mut on_new_line = false;
     while cursor.peek(0) != b'#' {
         let length = plain_length(cursor, in_flow);
@@ -76,7 +76,7 @@ fn plain_length(cursor: &Cursor<'_>, in_flow: bool) -> usize {
 }
 
 /// Moves over the line breaks inside a plain scalar, and returns what they fold to; nothing if the document ends.
-fn plain_breaks(cursor: &mut Cursor<'_>) -> Option<String> {
+fn plain_breaks(cursor: &mut Cursor<'_>) -> Option<Cow<'static, str>> {
     let first = cursor.take_break();
     let mut more = String::new();
     while !cursor.at_document_marker() {
@@ -90,11 +90,11 @@ fn plain_breaks(cursor: &mut Cursor<'_>) -> Option<String> {
 }
 
 /// A single line break becomes a space; of several, the first goes away.
-fn fold(first: &str, more: String) -> String {
+fn fold(first: &'static str, more: String) -> Cow<'static, str> {
     match (first, more.is_empty()) {
-        ("\n", true) => " ".to_owned(),
-        ("\n", false) => more,
-        (first, _) => first.to_owned() + &more,
+        ("\n", true) => " ".into(),
+        ("\n", false) => more.into(),
+        (first, _) => (first.to_owned() + &more).into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Configuration documents: one value type and the two notations it is read from.
 //! Everything here is pure: bytes in, a value or a place in the bytes out, and no system call.
 
+mod bytes;
 pub mod json;
 pub mod pointer;
 pub mod value;

@@ -1,5 +1,6 @@
 //! JSON as RFC 8259 defines it.
 
+use super::bytes::{ByteSet, byte_set};
 use super::value::{let_last_win, repetitions};
 use super::{Malformed, Members, Value};
 use std::borrow::Cow;
@@ -298,27 +299,27 @@ pub fn write(value: &Value<'_>, out: &mut String) {
 /// Appends `text` as a JSON string, with no escape but those it needs.
 pub fn write_string(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    static ESCAPED: ByteSet = byte_set!(b'"' | b'\\' | 0..=0x1F);
     out.push('"');
-    let mut start = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1F => "\\u00",
-            _ => continue,
-        };
-        out.push_str(&text[start..index]);
-        out.push_str(escape);
-        if escape.len() == 4 {
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
+    let mut rest = text;
+    while let Some(length) = ESCAPED.first_in(rest.as_bytes()) {
+        let byte = rest.as_bytes()[length];
+        out.push_str(&rest[..length]);
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
         }
-        start = index + 1;
+        rest = &rest[length + 1..];
     }
-    out.push_str(&text[start..]);
+    out.push_str(rest);
     out.push('"');
 }
 

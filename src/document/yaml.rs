@@ -15,6 +15,7 @@ mod scanner;
 mod tests;
 mod token;
 
+use super::bytes::{ByteSet, byte_set};
 use super::value::Place;
 use super::{Malformed, Value};
 use constructor::Constructor;
@@ -63,6 +64,9 @@ fn read(text: &str) -> Result<Document<'_>> {
     Ok(Document { value, warnings: warnings.collect() })
 }
 
+/// What is a control character, or begins one.
+static SUSPECT: ByteSet = byte_set!(0..=8 | 11 | 12 | 14..=31 | 0x7F | 0xC2 | 0xEF);
+
 /// The text, if it is UTF-8 and made of characters that YAML allows.
 fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
     if text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF") {
@@ -72,15 +76,11 @@ fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
         Ok(string) => string,
         Err(error) => return Err(Malformed::at(text, error.valid_up_to(), "not UTF-8")),
     };
-    // Most pieces of a file hold nothing that needs a second look.
-    let is_suspect = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 0x7F | 0xC2 | 0xEF);
-    let is_control = |offset: usize| is_control(text[offset], &text[offset + 1..]);
-    let suspect = |(number, piece): (usize, &[u8])| {
-        let is_suspect = piece.iter().fold(false, |found, byte| found | is_suspect(byte));
-        if is_suspect { (64 * number..64 * number + piece.len()).find(|&offset| is_control(offset)) } else { None }
-    };
-    match text.chunks(64).enumerate().find_map(suspect) {
-        Some(offset) => Err(Malformed::at(text, offset, "a control character: expected an escape in double quotes")),
+    let is_control = |&(offset, byte): &(usize, &u8)| SUSPECT.has(*byte) && is_control(*byte, &text[offset + 1..]);
+    match text.iter().enumerate().find(is_control) {
+        Some((offset, _)) => {
+            Err(Malformed::at(text, offset, "a control character: expected an escape in double quotes"))
+        }
         None => Ok(string),
     }
 }

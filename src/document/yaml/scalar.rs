@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::bytes::{ByteSet, byte_set};
 use super::cursor::{Cursor, END};
 use super::{Result, malformed};
 
@@ -51,13 +52,12 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -
 
 /// Bytes up to what ends a plain scalar, or to the next blank.
 fn plain_length(cursor: &Cursor<'_>, in_flow: bool) -> usize {
-    let is_special = |byte: &u8| {
-        matches!(byte, b'\t' | b'\n' | b'\r' | b' ' | b',' | b':' | b'?' | b'[' | b']' | b'{' | b'}' | 0xC2 | 0xE2)
-    };
+    static SPECIAL: ByteSet =
+        byte_set!(b'\t' | b'\n' | b'\r' | b' ' | b',' | b':' | b'?' | b'[' | b']' | b'{' | b'}' | 0xC2 | 0xE2);
     let rest = cursor.rest();
     let mut length = 0;
     loop {
-        length += rest[length..].iter().position(is_special).unwrap_or(rest.len() - length);
+        length += SPECIAL.first_in(&rest[length..]).unwrap_or(rest.len() - length);
         let ends = match cursor.peek(length) {
             END | b' ' | b'\t' | b'\n' | b'\r' => true,
             0xC2 | 0xE2 => cursor.break_length(length) > 0,
@@ -134,8 +134,11 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, quote: u8) -> Result<Cow<'a, s
 
 /// Bytes that stand for themselves inside quotes.
 fn quoted_length(cursor: &Cursor<'_>, is_double: bool, up_to_blank: bool) -> usize {
+    static SPECIAL: ByteSet = byte_set!(END | b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\'' | b'\\' | 0xC2 | 0xE2);
+    let rest = cursor.rest();
     let mut length = 0;
     loop {
+        length += SPECIAL.first_in(&rest[length..]).unwrap_or(rest.len() - length);
         let ends = match cursor.peek(length) {
             END | b'\n' | b'\r' => true,
             b'"' | b'\\' => is_double,

@@ -23,6 +23,9 @@ use constructor::Constructor;
 /// Collections inside each other, at most: as many as PyYAML reads before Python's stack ends.
 const MAX_DEPTH: usize = 490;
 
+/// The longest text: no byte makes more than two nodes, whose numbers have 32 bits.
+const MAX_BYTES: usize = 1 << 30;
+
 /// What a YAML file holds.
 #[derive(Debug)]
 pub struct Document<'a> {
@@ -50,16 +53,16 @@ pub fn parse(text: &[u8]) -> std::result::Result<Document<'_>, Malformed> {
 }
 
 fn read(text: &str) -> Result<Document<'_>> {
-    let composed = composer::compose(text)?;
-    let Some(root) = composed.root else {
+    let (nodes, root) = composer::compose(text)?;
+    let Some(root) = root else {
         return Ok(Document { value: Value::Null, warnings: Vec::new() });
     };
-    let mut constructor = Constructor::new(text, &composed.nodes);
+    let mut constructor = Constructor::new(text, &nodes);
     let value = constructor.value(root, 0)?;
     let mut place = Place::START;
     let warnings = constructor.repeated().map(|(offset, key)| {
         place.move_to(text.as_bytes(), offset);
-        place.says(&["the key `", key, "` was given before in this mapping: the last value counts"].concat())
+        place.says(&["the key `", &key, "` was given before in this mapping: the last value counts"].concat())
     });
     Ok(Document { value, warnings: warnings.collect() })
 }
@@ -69,6 +72,9 @@ static SUSPECT: ByteSet = byte_set!(0..=8 | 11 | 12 | 14..=31 | 0x7F | 0xC2 | 0x
 
 /// The text, if it is UTF-8 and made of characters that YAML allows.
 fn readable(text: &[u8]) -> std::result::Result<&str, Malformed> {
+    if text.len() > MAX_BYTES {
+        return Err(Malformed::at(text, 0, "more than 1 GiB"));
+    }
     if text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF") {
         return Err(Malformed::at(text, 0, "UTF-16: expected UTF-8"));
     }

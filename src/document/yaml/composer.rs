@@ -4,35 +4,29 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::discriminant;
 
-use super::node::{Content, Node, Pair, Tag};
+use super::node::{Content, NodeId, Nodes, Span, Tag};
 use super::scanner::Scanner;
 use super::token::{Kind, Token};
 use super::{MAX_DEPTH, Result, malformed};
 
-/// The nodes of a document, and the index of its root; no root where the document is empty.
-pub(super) struct Composed<'a> {
-    pub(super) nodes: Vec<Node<'a>>,
-    pub(super) root: Option<usize>,
-}
-
-/// Composes the single document of `text`.
-pub(super) fn compose(text: &str) -> Result<Composed<'_>> {
+/// Composes the single document of `text`: its nodes, and which is the root; none where the document is empty.
+pub(super) fn compose(text: &str) -> Result<(Nodes<'_>, Option<NodeId>)> {
     let mut composer = Composer {
         text,
         scanner: Scanner::new(text),
-        nodes: Vec::new(),
+        nodes: Nodes::new(text),
         anchors: HashMap::new(),
         handles: vec![("!", "!".into()), ("!!", "tag:yaml.org,2002:".into())],
     };
     let root = composer.stream()?;
-    Ok(Composed { nodes: composer.nodes, root })
+    Ok((composer.nodes, root))
 }
 
 struct Composer<'a> {
     text: &'a str,
     scanner: Scanner<'a>,
-    nodes: Vec<Node<'a>>,
-    anchors: HashMap<&'a str, usize>,
+    nodes: Nodes<'a>,
+    anchors: HashMap<&'a str, NodeId>,
     /// What the handles of tags stand for.
     handles: Vec<(&'a str, Cow<'a, str>)>,
 }
@@ -46,8 +40,11 @@ enum Context {
     BlockOrIndentless,
 }
 
+/// Reads what a collection at this depth holds; the mark is that of [`Nodes::begin`].
+type Read<'a> = fn(&mut Composer<'a>, mark: usize, depth: usize) -> Result<()>;
+
 impl<'a> Composer<'a> {
-    fn stream(&mut self) -> Result<Option<usize>> {
+    fn stream(&mut self) -> Result<Option<NodeId>> {
         let is_explicit = match self.scanner.peek()? {
             Kind::StreamEnd => return Ok(None),
             kind => is_directive(kind) || *kind == Kind::DocumentStart,
@@ -95,38 +92,39 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn node(&mut self, context: Context, depth: usize) -> Result<usize> {
+    fn node(&mut self, context: Context, depth: usize) -> Result<NodeId> {
         if let Kind::Alias(name) = *self.scanner.peek()? {
             return self.alias(name);
         }
         let head = self.head()?;
         let is_block = context != Context::Flow;
         match self.scanner.peek()? {
-            Kind::Scalar { .. } => match self.scanner.next()?.kind {
-                Kind::Scalar { text, plain } => Ok(self.scalar(&head, text, plain)),
+            Kind::Scalar { .. } => match self.scanner.next()? {
+                Token { offset, kind: Kind::Scalar { text, plain } } => Ok(self.scalar(&head, offset, text, plain)),
                 _ => self.refuse(head.offset, "expected a scalar"),
             },
-            Kind::FlowSequenceStart => self.collection(&head, Tag::Seq, depth, Self::flow_sequence),
-            Kind::FlowMappingStart => self.collection(&head, Tag::Map, depth, Self::flow_mapping),
-            Kind::BlockSequenceStart if is_block => self.collection(&head, Tag::Seq, depth, Self::block_sequence),
-            Kind::BlockMappingStart if is_block => self.collection(&head, Tag::Map, depth, Self::block_mapping),
+            Kind::FlowSequenceStart => self.sequence(&head, depth, Self::flow_sequence),
+            Kind::FlowMappingStart => self.mapping(&head, depth, Self::flow_mapping),
+            Kind::BlockSequenceStart if is_block => self.sequence(&head, depth, Self::block_sequence),
+            Kind::BlockMappingStart if is_block => self.mapping(&head, depth, Self::block_mapping),
             Kind::BlockEntry if context == Context::BlockOrIndentless => {
-                self.collection(&head, Tag::Seq, depth, Self::indentless_sequence)
+                self.sequence(&head, depth, Self::indentless_sequence)
             }
-            _ if head.anchor.is_some() || head.tag.is_some() => Ok(self.scalar(&head, "".into(), true)),
+            _ if head.anchor.is_some() || head.tag.is_some() => Ok(self.scalar(&head, head.offset, "".into(), true)),
             _ => self.refuse_found("expected a value"),
         }
     }
 
-    fn alias(&mut self, name: &str) -> Result<usize> {
+    fn alias(&mut self, name: &str) -> Result<NodeId> {
         let offset = self.scanner.next()?.offset;
         let Some(&index) = self.anchors.get(name) else {
             return self.refuse(offset, &["no anchor `&", name, "` comes before this alias"].concat());
         };
-        match self.nodes[index] {
-            Node { content: Content::Open, .. } => self.refuse(offset, "an alias to what it is itself part of"),
+        let node = &self.nodes[index];
+        match (node.content, node.tag) {
+            (Content::Open, _) => self.refuse(offset, "an alias to what it is itself part of"),
             // As a key this would be a string, and elsewhere an error, depending on which was seen first.
-            Node { tag: Tag::Default, .. } => self.refuse(offset, "an alias to `=`: expected the text in quotes"),
+            (_, Tag::Default) => self.refuse(offset, "an alias to `=`: expected the text in quotes"),
             _ => Ok(index),
         }
     }
@@ -158,144 +156,161 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn add(&mut self, head: &Head<'a>, tag: Tag, content: Content<'a>) -> usize {
-        let index = self.nodes.len();
-        self.nodes.push(Node { tag, offset: head.offset, content });
+    fn name(&mut self, head: &Head<'a>, node: NodeId) {
         if let Some(name) = head.anchor {
-            self.anchors.insert(name, index);
+            self.anchors.insert(name, node);
         }
-        index
     }
 
-    fn scalar(&mut self, head: &Head<'a>, text: Cow<'a, str>, plain: bool) -> usize {
+    /// The scalar whose token begins at `offset`.
+    fn scalar(&mut self, head: &Head<'a>, offset: usize, text: Cow<'a, str>, plain: bool) -> NodeId {
         let tag = match head.tag {
             None if plain => Tag::of_plain(&text),
             None => Tag::Str,
             Some(Tag::Any) => Tag::of_any(&text),
             Some(tag) => tag,
         };
-        self.add(head, tag, Content::Scalar(text))
+        let quote = usize::from(!plain);
+        let node = self.nodes.add_scalar(tag, head.offset, offset + quote, text);
+        self.name(head, node);
+        node
     }
 
     /// The null that stands where nothing is written.
-    fn empty(&mut self) -> Result<usize> {
-        let head = Head { offset: self.scanner.offset()?, anchor: None, tag: None };
-        Ok(self.add(&head, Tag::Null, Content::Scalar("".into())))
+    fn empty(&mut self) -> Result<NodeId> {
+        let offset = self.scanner.offset()?;
+        Ok(self.nodes.add_scalar(Tag::Null, offset, offset, "".into()))
+    }
+
+    fn sequence(&mut self, head: &Head<'a>, depth: usize, read: Read<'a>) -> Result<NodeId> {
+        self.collection(head, Tag::Seq, Content::Sequence, depth, read)
+    }
+
+    fn mapping(&mut self, head: &Head<'a>, depth: usize, read: Read<'a>) -> Result<NodeId> {
+        self.collection(head, Tag::Map, Content::Mapping, depth, read)
     }
 
     fn collection(
         &mut self,
         head: &Head<'a>,
         tag: Tag,
+        content: fn(Span) -> Content,
         depth: usize,
-        read: fn(&mut Self, usize) -> Result<Content<'a>>,
-    ) -> Result<usize> {
+        read: Read<'a>,
+    ) -> Result<NodeId> {
         if depth == MAX_DEPTH {
             return self.refuse(head.offset, "nested too deeply: at most 490 levels");
         }
         let tag = head.tag.filter(|tag| *tag != Tag::Any).unwrap_or(tag);
-        let index = self.add(head, tag, Content::Open);
-        self.nodes[index].content = read(self, depth + 1)?;
-        Ok(index)
+        let (node, mark) = self.nodes.begin(tag, head.offset);
+        self.name(head, node);
+        read(self, mark, depth + 1)?;
+        self.nodes.end(node, mark, content);
+        Ok(node)
     }
 
-    fn block_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
+    // What collections hold, each from its first token to its last.
+
+    fn block_sequence(&mut self, _: usize, depth: usize) -> Result<()> {
         self.scanner.next()?;
-        let mut items = Vec::new();
         while self.take(&Kind::BlockEntry)? {
-            items.push(match self.scanner.peek()? {
+            let item = match self.scanner.peek()? {
                 Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
                 _ => self.node(Context::Block, depth)?,
-            });
+            };
+            self.nodes.hold(item);
         }
         if !self.take(&Kind::BlockEnd)? {
             return self.refuse_found("expected `-` or the end of the list");
         }
-        Ok(Content::Sequence(items))
+        Ok(())
     }
 
     /// A list that is not indented more than the key before it: ends where no `-` follows.
-    fn indentless_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
-        let mut items = Vec::new();
+    fn indentless_sequence(&mut self, _: usize, depth: usize) -> Result<()> {
         while self.take(&Kind::BlockEntry)? {
-            items.push(match self.scanner.peek()? {
+            let item = match self.scanner.peek()? {
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
                 _ => self.node(Context::Block, depth)?,
-            });
+            };
+            self.nodes.hold(item);
         }
-        Ok(Content::Sequence(items))
+        Ok(())
     }
 
-    fn block_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
+    fn block_mapping(&mut self, _: usize, depth: usize) -> Result<()> {
         self.scanner.next()?;
-        let mut pairs = Vec::new();
         while self.take(&Kind::Key)? {
             let key = self.block_mapping_part(depth)?;
+            self.nodes.hold(key);
             let value = if self.take(&Kind::Value)? { self.block_mapping_part(depth)? } else { self.empty()? };
-            pairs.push((key, value));
+            self.nodes.hold(value);
         }
         if !self.take(&Kind::BlockEnd)? {
             return self.refuse_found("expected a key or the end of the mapping");
         }
-        Ok(Content::Mapping(pairs))
+        Ok(())
     }
 
-    fn block_mapping_part(&mut self, depth: usize) -> Result<usize> {
+    fn block_mapping_part(&mut self, depth: usize) -> Result<NodeId> {
         match self.scanner.peek()? {
             Kind::Key | Kind::Value | Kind::BlockEnd => self.empty(),
             _ => self.node(Context::BlockOrIndentless, depth),
         }
     }
 
-    fn flow_sequence(&mut self, depth: usize) -> Result<Content<'a>> {
+    fn flow_sequence(&mut self, mark: usize, depth: usize) -> Result<()> {
         self.scanner.next()?;
-        let mut items = Vec::new();
         while !self.take(&Kind::FlowSequenceEnd)? {
-            if !items.is_empty() && !self.take(&Kind::FlowEntry)? {
+            if self.nodes.holds_any(mark) && !self.take(&Kind::FlowEntry)? {
                 return self.refuse_found("expected `,` or `]`");
             }
             let offset = self.scanner.offset()?;
             if self.take(&Kind::Key)? {
                 // `[a: b]` is a list of mappings with one key each.
                 let head = Head { offset, anchor: None, tag: None };
-                items.push(self.collection(&head, Tag::Map, depth, Self::single_pair)?);
+                let item = self.mapping(&head, depth, Self::single_pair)?;
+                self.nodes.hold(item);
             } else if *self.scanner.peek()? != Kind::FlowSequenceEnd {
-                items.push(self.node(Context::Flow, depth)?);
+                let item = self.node(Context::Flow, depth)?;
+                self.nodes.hold(item);
             }
         }
-        Ok(Content::Sequence(items))
+        Ok(())
     }
 
-    fn single_pair(&mut self, depth: usize) -> Result<Content<'a>> {
+    fn single_pair(&mut self, _: usize, depth: usize) -> Result<()> {
         let key = self.flow_part(depth)?;
+        self.nodes.hold(key);
         let value = self.flow_value(depth)?;
-        Ok(Content::Mapping(vec![(key, value)]))
+        self.nodes.hold(value);
+        Ok(())
     }
 
-    fn flow_mapping(&mut self, depth: usize) -> Result<Content<'a>> {
+    fn flow_mapping(&mut self, mark: usize, depth: usize) -> Result<()> {
         self.scanner.next()?;
-        let mut pairs: Vec<Pair> = Vec::new();
         while !self.take(&Kind::FlowMappingEnd)? {
-            if !pairs.is_empty() && !self.take(&Kind::FlowEntry)? {
+            if self.nodes.holds_any(mark) && !self.take(&Kind::FlowEntry)? {
                 return self.refuse_found("expected `,` or `}`");
             }
             if self.take(&Kind::Key)? {
-                let key = self.flow_part(depth)?;
-                pairs.push((key, self.flow_value(depth)?));
+                self.single_pair(mark, depth)?;
             } else if *self.scanner.peek()? != Kind::FlowMappingEnd {
                 let key = self.node(Context::Flow, depth)?;
-                pairs.push((key, self.empty()?));
+                self.nodes.hold(key);
+                let value = self.empty()?;
+                self.nodes.hold(value);
             }
         }
-        Ok(Content::Mapping(pairs))
+        Ok(())
     }
 
-    fn flow_value(&mut self, depth: usize) -> Result<usize> {
+    fn flow_value(&mut self, depth: usize) -> Result<NodeId> {
         if self.take(&Kind::Value)? { self.flow_part(depth) } else { self.empty() }
     }
 
     /// A key or a value inside brackets or braces, where nothing may stand for null.
-    fn flow_part(&mut self, depth: usize) -> Result<usize> {
+    fn flow_part(&mut self, depth: usize) -> Result<NodeId> {
         match self.scanner.peek()? {
             Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd | Kind::FlowMappingEnd => self.empty(),
             _ => self.node(Context::Flow, depth),

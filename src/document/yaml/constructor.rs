@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::super::value::{Repetition, let_last_win, remove_repetitions, repetitions};
 use super::super::{Members, Value};
-use super::node::{Content, Node, Pair, Tag};
+use super::node::{Content, Node, NodeId, Nodes, Pair, Tag};
 use super::number::{self, NumberKey};
 use super::{MAX_DEPTH, Result, malformed};
 
 /// Builds values from the nodes of `text`.
 pub(super) struct Constructor<'a, 'n> {
     text: &'a str,
-    nodes: &'n [Node<'a>],
+    nodes: &'n Nodes<'a>,
     /// How much more may be built. Without aliases no document gets there: with them a small one could go on for ever.
     budget: usize,
     /// For each node, whether it is a key that was given before in the same mapping.
@@ -30,58 +30,57 @@ struct Key<'a> {
 }
 
 impl<'a, 'n> Constructor<'a, 'n> {
-    pub(super) fn new(text: &'a str, nodes: &'n [Node<'a>]) -> Constructor<'a, 'n> {
+    pub(super) fn new(text: &'a str, nodes: &'n Nodes<'a>) -> Constructor<'a, 'n> {
         Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: vec![false; nodes.len()] }
     }
 
     /// Where a key was given that was there before, with its text, in the order of the document. An alias repeats
     /// what it stands for, but not its warnings.
-    pub(super) fn repeated(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(super) fn repeated(&self) -> impl Iterator<Item = (usize, Cow<'a, str>)> {
         let marked = self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated);
-        marked.map(|(node, _)| match &node.content {
-            Content::Scalar(text) => (node.offset, &**text),
-            _ => (node.offset, ""),
-        })
+        marked.map(|(node, _)| (node.offset(), self.nodes.scalar(node).unwrap_or_default()))
     }
 
     /// The value of a node, inside `depth` collections.
-    pub(super) fn value(&mut self, index: usize, depth: usize) -> Result<Value<'a>> {
+    pub(super) fn value(&mut self, index: NodeId, depth: usize) -> Result<Value<'a>> {
         let node = &self.nodes[index];
         self.spend(NODE_COST, node)?;
-        if depth >= MAX_DEPTH && !matches!(node.content, Content::Scalar(_)) {
+        if let Some(text) = self.nodes.scalar(node) {
+            return self.scalar(node, text);
+        }
+        if depth >= MAX_DEPTH {
             return self.refuse(node, "nested too deeply by aliases: at most 490 levels");
         }
-        match (&node.content, node.tag) {
-            (Content::Scalar(text), tag) => self.scalar(node, text, tag),
+        match (node.content, node.tag) {
             (Content::Sequence(items), Tag::Seq) => {
                 let mut elements = Vec::with_capacity(items.len());
-                for &item in items {
+                for &item in self.nodes.items(items) {
                     elements.push(self.value(item, depth + 1)?);
                 }
                 Ok(Value::Array(elements))
             }
             (Content::Sequence(items), Tag::Omap | Tag::Pairs) => {
                 let mut elements = Vec::with_capacity(items.len());
-                for &item in items {
+                for &item in self.nodes.items(items) {
                     elements.push(self.pair(item, depth + 1)?);
                 }
                 Ok(Value::Array(elements))
             }
-            (Content::Mapping(pairs), Tag::Map) => self.mapping(index, pairs, depth),
+            (Content::Mapping(pairs), Tag::Map) => self.mapping(index, self.nodes.pairs(pairs), depth),
             (_, Tag::Set) => self.refuse(node, "a set is no JSON: expected a list"),
             (_, Tag::Unknown) => self.refuse(node, UNKNOWN_TAG),
             _ => self.refuse(node, "the tag does not fit the value after it"),
         }
     }
 
-    fn scalar(&mut self, node: &Node<'a>, text: &Cow<'a, str>, tag: Tag) -> Result<Value<'a>> {
-        let value = match tag {
+    fn scalar(&mut self, node: &Node, text: Cow<'a, str>) -> Result<Value<'a>> {
+        let value = match node.tag {
             Tag::Str => {
                 self.spend(text.len(), node)?;
-                return Ok(Value::String(text.clone()));
+                return Ok(Value::String(text));
             }
             Tag::Null => Ok(Value::Null),
-            Tag::Bool => boolean(text).map(Value::Bool),
+            Tag::Bool => boolean(&text).map(Value::Bool),
             Tag::Int => {
                 self.spend(text.len(), node)?;
                 number::integer(text).map(Value::Number)
@@ -101,40 +100,39 @@ impl<'a, 'n> Constructor<'a, 'n> {
     }
 
     /// An entry of an ordered map: in JSON, an array of the key and the value.
-    fn pair(&mut self, index: usize, depth: usize) -> Result<Value<'a>> {
+    fn pair(&mut self, index: NodeId, depth: usize) -> Result<Value<'a>> {
         let node = &self.nodes[index];
-        match &node.content {
-            Content::Mapping(pairs) if pairs.len() == 1 => {
-                let (key, value) = pairs[0];
-                Ok(Value::Array(vec![self.value(key, depth + 1)?, self.value(value, depth + 1)?]))
-            }
-            _ => self.refuse(node, "expected a mapping with one key"),
+        if let Content::Mapping(pairs) = node.content
+            && let &[[key, value]] = self.nodes.pairs(pairs)
+        {
+            return Ok(Value::Array(vec![self.value(key, depth + 1)?, self.value(value, depth + 1)?]));
         }
+        self.refuse(node, "expected a mapping with one key")
     }
 
-    fn mapping(&mut self, index: usize, pairs: &'n [Pair], depth: usize) -> Result<Value<'a>> {
-        if !pairs.iter().any(|&(key, _)| self.nodes[key].tag == Tag::Merge) {
+    fn mapping(&mut self, index: NodeId, pairs: &'n [Pair], depth: usize) -> Result<Value<'a>> {
+        if !pairs.iter().any(|&[key, _]| self.nodes[key].tag == Tag::Merge) {
             return self.object(pairs, 0, depth);
         }
         let mut merged = self.merged(index, pairs, depth)?;
         let own_from = merged.len();
-        merged.extend(pairs.iter().filter(|&&(key, _)| self.nodes[key].tag != Tag::Merge));
+        merged.extend(pairs.iter().filter(|&&[key, _]| self.nodes[key].tag != Tag::Merge));
         self.object(&merged, own_from, depth)
     }
 
     /// What the merge keys among `pairs` bring in, the least important first.
-    fn merged(&mut self, index: usize, pairs: &'n [Pair], depth: usize) -> Result<Vec<Pair>> {
+    fn merged(&mut self, index: NodeId, pairs: &'n [Pair], depth: usize) -> Result<Vec<Pair>> {
         let mut merged = Vec::new();
         if depth > MAX_DEPTH {
             return self.refuse(&self.nodes[index], "nested too deeply by merge keys: at most 490 levels");
         }
-        for &(_, source) in pairs.iter().filter(|&&(key, _)| self.nodes[key].tag == Tag::Merge) {
-            match &self.nodes[source].content {
-                Content::Mapping(pairs) => self.merge(source, pairs, &mut merged, depth)?,
+        for &[_, source] in pairs.iter().filter(|&&[key, _]| self.nodes[key].tag == Tag::Merge) {
+            match self.nodes[source].content {
+                Content::Mapping(pairs) => self.merge(source, self.nodes.pairs(pairs), &mut merged, depth)?,
                 Content::Sequence(items) => {
-                    for &item in items.iter().rev() {
-                        match &self.nodes[item].content {
-                            Content::Mapping(pairs) => self.merge(item, pairs, &mut merged, depth)?,
+                    for &item in self.nodes.items(items).iter().rev() {
+                        match self.nodes[item].content {
+                            Content::Mapping(pairs) => self.merge(item, self.nodes.pairs(pairs), &mut merged, depth)?,
                             _ => return self.refuse(&self.nodes[item], "expected a mapping to merge"),
                         }
                     }
@@ -145,11 +143,11 @@ impl<'a, 'n> Constructor<'a, 'n> {
         Ok(merged)
     }
 
-    fn merge(&mut self, index: usize, pairs: &'n [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
+    fn merge(&mut self, index: NodeId, pairs: &'n [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
         let inherited = self.merged(index, pairs, depth + 1)?;
         self.spend(NODE_COST * (1 + pairs.len() + inherited.len()), &self.nodes[index])?;
         merged.extend(inherited);
-        merged.extend(pairs.iter().filter(|&&(key, _)| self.nodes[key].tag != Tag::Merge));
+        merged.extend(pairs.iter().filter(|&&[key, _]| self.nodes[key].tag != Tag::Merge));
         Ok(())
     }
 
@@ -157,7 +155,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
     fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value<'a>> {
         let mut members = Members::with_capacity(pairs.len());
         let mut identities = Vec::new();
-        for (position, &(key, value)) in pairs.iter().enumerate() {
+        for (position, &[key, value]) in pairs.iter().enumerate() {
             let key = self.key(key)?;
             if let Some(identity) = key.identity {
                 identities.push((position, identity));
@@ -187,30 +185,30 @@ impl<'a, 'n> Constructor<'a, 'n> {
         let found: Vec<Repetition> = repetitions(members);
         for &(index, first) in &found {
             if origins[index] >= own_from && origins[first] >= own_from {
-                self.repeated[pairs[origins[index]].0] = true;
+                self.repeated[pairs[origins[index]][0] as usize] = true;
             }
         }
         let_last_win(members, &found);
         remove_repetitions(origins, &found);
     }
 
-    fn key(&mut self, index: usize) -> Result<Key<'a>> {
+    fn key(&mut self, index: NodeId) -> Result<Key<'a>> {
         let node = &self.nodes[index];
-        let Content::Scalar(text) = &node.content else {
+        let Some(text) = self.nodes.scalar(node) else {
             return self.refuse(node, "a collection cannot be a key: expected a scalar");
         };
         self.spend(NODE_COST + text.len(), node)?;
         let key = match node.tag {
-            Tag::Str | Tag::Default => return Ok(Key { name: text.clone(), identity: None }),
+            Tag::Str | Tag::Default => return Ok(Key { name: text, identity: None }),
             Tag::Null => Ok(NumberKey { name: "null".to_owned(), value: "null".to_owned() }),
-            Tag::Bool => boolean(text).map(|value| {
+            Tag::Bool => boolean(&text).map(|value| {
                 let (name, value) = if value { ("true", "1") } else { ("false", "0") };
                 NumberKey { name: name.to_owned(), value: value.to_owned() }
             }),
             Tag::Int => {
                 number::integer(text).map(|digits| NumberKey { name: digits.to_string(), value: digits.into_owned() })
             }
-            Tag::Float => number::float_key(text),
+            Tag::Float => number::float_key(&text),
             Tag::Timestamp => Err("a date cannot be a key in JSON: expected the text in quotes"),
             Tag::Binary => Err("binary data cannot be a key in JSON: expected a string"),
             Tag::Unknown => Err(UNKNOWN_TAG),
@@ -222,7 +220,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
-    fn spend(&mut self, cost: usize, node: &Node<'_>) -> Result<()> {
+    fn spend(&mut self, cost: usize, node: &Node) -> Result<()> {
         match self.budget.checked_sub(cost) {
             Some(rest) => {
                 self.budget = rest;
@@ -233,8 +231,8 @@ impl<'a, 'n> Constructor<'a, 'n> {
     }
 
     #[cold]
-    fn refuse<T>(&self, node: &Node<'_>, message: &str) -> Result<T> {
-        Err(malformed(self.text, node.offset, message))
+    fn refuse<T>(&self, node: &Node, message: &str) -> Result<T> {
+        Err(malformed(self.text, node.offset(), message))
     }
 }
 

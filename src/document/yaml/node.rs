@@ -1,25 +1,152 @@
 //! What a document is made of before its values are: nodes, each with a tag, that several others may refer to.
 
 use std::borrow::Cow;
+use std::ops::{Index, Range};
 
-/// A node. Others refer to it by its index.
-pub(super) struct Node<'a> {
-    pub(super) tag: Tag,
-    /// Where it begins, its tag and anchor included.
-    pub(super) offset: usize,
-    pub(super) content: Content<'a>,
-}
-
-pub(super) enum Content<'a> {
-    /// A collection whose end was not seen yet.
-    Open,
-    Scalar(Cow<'a, str>),
-    Sequence(Vec<usize>),
-    Mapping(Vec<Pair>),
-}
+/// The number of a node.
+pub(super) type NodeId = u32;
 
 /// The nodes of a key and of its value.
-pub(super) type Pair = (usize, usize);
+pub(super) type Pair = [NodeId; 2];
+
+/// A node. It is small, as there is one for every scalar and every collection.
+pub(super) struct Node {
+    pub(super) tag: Tag,
+    /// Where it begins, its tag and anchor included.
+    offset: u32,
+    pub(super) content: Content,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Content {
+    /// A collection whose end was not seen yet.
+    Open,
+    /// A scalar that stands in the text as it is.
+    Verbatim(Span),
+    /// A scalar of several lines or with escapes: its number among these.
+    Folded(u32),
+    Sequence(Span),
+    Mapping(Span),
+}
+
+/// A stretch of something that is too short for a larger number.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.length as usize
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.length as usize
+    }
+}
+
+impl Node {
+    pub(super) fn offset(&self) -> usize {
+        self.offset as usize
+    }
+}
+
+/// All nodes of a document.
+pub(super) struct Nodes<'a> {
+    text: &'a str,
+    nodes: Vec<Node>,
+    /// The scalars that the text has in another form.
+    folded: Vec<String>,
+    /// What collections hold, those of one collection together: items, or keys and values by turns.
+    children: Vec<NodeId>,
+    /// The same of the collections that are open, the innermost last.
+    pending: Vec<NodeId>,
+}
+
+impl<'a> Nodes<'a> {
+    /// `text` has at most [`super::MAX_BYTES`], which make fewer nodes than there are numbers for.
+    pub(super) fn new(text: &'a str) -> Nodes<'a> {
+        Nodes { text, nodes: Vec::new(), folded: Vec::new(), children: Vec::new(), pending: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    fn add(&mut self, tag: Tag, offset: usize, content: Content) -> NodeId {
+        self.nodes.push(Node { tag, offset: offset as u32, content });
+        self.nodes.len() as NodeId - 1
+    }
+
+    /// Adds a scalar whose text, if it is borrowed, is that at `start`.
+    pub(super) fn add_scalar(&mut self, tag: Tag, offset: usize, start: usize, text: Cow<'a, str>) -> NodeId {
+        let content = match text {
+            Cow::Borrowed(text) => {
+                debug_assert_eq!(text, &self.text[start..start + text.len()]);
+                Content::Verbatim(Span { start: start as u32, length: text.len() as u32 })
+            }
+            Cow::Owned(text) => {
+                self.folded.push(text);
+                Content::Folded(self.folded.len() as u32 - 1)
+            }
+        };
+        self.add(tag, offset, content)
+    }
+
+    /// Begins a collection, and returns it with the mark that [`Nodes::end`] wants.
+    pub(super) fn begin(&mut self, tag: Tag, offset: usize) -> (NodeId, usize) {
+        (self.add(tag, offset, Content::Open), self.pending.len())
+    }
+
+    /// Adds a child to the innermost collection that is open.
+    pub(super) fn hold(&mut self, child: NodeId) {
+        self.pending.push(child);
+    }
+
+    /// Has the innermost collection that is open a child?
+    pub(super) fn holds_any(&self, mark: usize) -> bool {
+        self.pending.len() > mark
+    }
+
+    /// Ends a collection.
+    pub(super) fn end(&mut self, collection: NodeId, mark: usize, content: fn(Span) -> Content) {
+        let span = Span { start: self.children.len() as u32, length: (self.pending.len() - mark) as u32 };
+        self.children.extend(self.pending.drain(mark..));
+        self.nodes[collection as usize].content = content(span);
+    }
+
+    /// The text of a scalar.
+    pub(super) fn scalar(&self, node: &Node) -> Option<Cow<'a, str>> {
+        match node.content {
+            Content::Verbatim(span) => Some(Cow::Borrowed(&self.text[span.range()])),
+            Content::Folded(number) => Some(Cow::Owned(self.folded[number as usize].clone())),
+            _ => None,
+        }
+    }
+
+    /// What a sequence holds.
+    pub(super) fn items(&self, span: Span) -> &[NodeId] {
+        &self.children[span.range()]
+    }
+
+    /// What a mapping holds.
+    pub(super) fn pairs(&self, span: Span) -> &[Pair] {
+        self.items(span).as_chunks().0
+    }
+}
+
+impl Index<NodeId> for Nodes<'_> {
+    type Output = Node;
+
+    fn index(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+}
 
 /// The types that PyYAML's safe loader knows.
 #[derive(Clone, Copy, PartialEq)]

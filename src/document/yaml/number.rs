@@ -9,10 +9,10 @@ use super::float;
 const MAX_DIGITS: usize = 4300;
 
 /// The decimal digits of an integer in any of the notations: `-0x1F`, `0b11`, `017`, `1_000`, `12:30`.
-pub(super) fn integer<'a>(text: &Cow<'a, str>) -> Result<Cow<'a, str>, &'static str> {
+pub(super) fn integer(text: Cow<'_, str>) -> Result<Cow<'_, str>, &'static str> {
     const NOT_AN_INTEGER: &str = "not an integer";
-    if is_decimal(text) && text.len() <= MAX_DIGITS && (!text.starts_with('0') || text == "0") {
-        return Ok(text.clone());
+    if is_decimal(&text) && text.len() <= MAX_DIGITS && (!text.starts_with('0') || text == "0") {
+        return Ok(text);
     }
     let text = text.replace('_', "");
     let (sign, digits) = split_sign(&text);
@@ -132,11 +132,11 @@ struct Float {
 }
 
 /// The JSON number with the value of a float: `1_0.` is `10.0`, `.5e-3` is `0.5e-3`.
-pub(super) fn float<'a>(text: &Cow<'a, str>) -> Result<Cow<'a, str>, &'static str> {
-    if is_json_float(text) {
-        return Ok(text.clone());
+pub(super) fn float(text: Cow<'_, str>) -> Result<Cow<'_, str>, &'static str> {
+    if is_json_float(&text) {
+        return Ok(text);
     }
-    let float = Float::parse(text)?;
+    let float = Float::parse(&text)?;
     let mut json = [float.sign, &float.whole].concat();
     if !float.fraction.is_empty() || float.exponent.is_none() {
         json.push('.');

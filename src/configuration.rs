@@ -8,6 +8,7 @@ use crate::plugin::discovery::plain;
 use crate::settings::variable_of_lmcache;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -234,6 +235,8 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     let overlay = overlay_source(arguments);
     let overlay = overlay.as_ref().map(overlay_members).transpose()?;
     let (value, name) = merge(document.value, overlay, &source.name)?;
+    // The process ends next: to take a large document apart before would only cost time.
+    let value = ManuallyDrop::new(value);
     let found = value.pointer(pointer).map_err(|problem| Error::Usage(format!("`{pointer}`: {problem}")))?;
     let mut line = match (found, arguments.value(Opt::Default)) {
         (Some(Value::String(text)), _) => text.as_bytes().to_vec(),

@@ -25,7 +25,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The byte `ahead` of the position.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&self, ahead: usize) -> u8 {
         self.text.as_bytes().get(self.offset + ahead).copied().unwrap_or(END)
     }

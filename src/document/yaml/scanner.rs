@@ -58,18 +58,21 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token, which stays where it is.
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<&Kind<'a>> {
         self.fill()?;
         Ok(self.tokens.front().map_or(&Kind::StreamEnd, |token| &token.kind))
     }
 
     /// Where the next token begins.
+    #[inline(always)]
     pub(super) fn offset(&mut self) -> Result<usize> {
         self.fill()?;
         Ok(self.tokens.front().map_or(self.cursor.offset, |token| token.offset))
     }
 
     /// Takes the next token.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Token<'a>> {
         self.fill()?;
         self.taken += 1;
@@ -78,7 +81,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Scans until the next token is certain: as long as it could turn out to begin a key, it is not.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) -> Result<()> {
         if self.is_certain { Ok(()) } else { self.scan_until_certain() }
     }
@@ -147,10 +150,12 @@ impl<'a> Scanner<'a> {
         self.cursor.column.cast_signed()
     }
 
+    #[inline(always)]
     fn push(&mut self, kind: Kind<'a>) -> Result<()> {
         self.push_at(self.cursor.offset, kind)
     }
 
+    #[inline(always)]
     fn push_at(&mut self, offset: usize, kind: Kind<'a>) -> Result<()> {
         self.tokens.push_back(Token { offset, kind });
         Ok(())
@@ -175,6 +180,7 @@ impl<'a> Scanner<'a> {
     // Simple keys.
 
     /// Forgets the keys that are too far behind. As they are in order, those that are left are not.
+    #[inline(always)]
     fn drop_stale_keys(&mut self) -> Result<()> {
         while let Some(key) = self.simple_keys.front() {
             if key.line == self.cursor.line && self.cursor.index - key.index <= 1024 {
@@ -237,6 +243,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Begins a block collection at `column`, unless the one around is there already.
+    #[inline(always)]
     fn indent_to(&mut self, column: isize) -> bool {
         let is_deeper = self.indent < column;
         if is_deeper {

@@ -174,7 +174,7 @@ fn restarts_leak_nothing() {
         let is_rest = fourth.zombies == 0 && fourth.processes == 3;
         is_rest && fourth.descriptors <= first.descriptors && fourth.threads <= first.threads
     });
-    assert!(fourth.kilobytes <= first.kilobytes + 200, "memory: {first:?}, {fourth:?}");
+    assert!(fourth.kilobytes <= first.kilobytes + 32, "memory: {first:?}, {fourth:?}");
 }
 
 /// What the launcher's own processes hold.

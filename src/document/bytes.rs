@@ -1,5 +1,6 @@
 //! Sets of bytes, one look-up for each byte of a text.
 
+/// Made by [`byte_set`].
 pub(super) struct ByteSet(pub(super) [bool; 256]);
 
 impl ByteSet {

@@ -210,6 +210,8 @@ fn extreme_documents_end() {
         ("a long float", "- 1.".to_owned() + &"5".repeat(500_000), true),
         ("comments", "# comment\n".repeat(100_000), true),
         ("laughs", laughs("[", "]"), false),
+        ("long laughs", long_laugh("\"\\n", "\""), false),
+        ("laughs that say nothing", long_laugh("!!null \"\\n", "\""), false),
         ("merged laughs", laughs("{<<: [", "]}").replace("&a0 {<<: [x,x,x,x,x,x,x,x,x]}", "&a0 {x: 1}"), false),
         ("a chain of aliases", "- &a0 []\n".to_owned() + &chain("[*a", "]"), false),
         ("a chain of merge keys", "- &a0 {}\n".to_owned() + &chain("{<<: *a", "}"), false),
@@ -227,6 +229,11 @@ fn laughs(open: &str, close: &str) -> String {
         format!("a{number}: &a{number} {open}{}{close}\n", [item.as_str(); 9].join(","))
     };
     (0..12).map(line).collect()
+}
+
+/// A long text that is not in the file as it is, and many aliases to it.
+fn long_laugh(open: &str, close: &str) -> String {
+    format!("a: &a {open}{}{close}\nb: [{}]\n", "x".repeat(500_000), "*a,".repeat(150_000))
 }
 
 /// Each line holds the one before.

@@ -40,8 +40,8 @@ enum Context {
     BlockOrIndentless,
 }
 
-/// Reads what a collection at this depth holds; the mark is that of [`Nodes::begin`].
-type Read<'a> = fn(&mut Composer<'a>, mark: usize, depth: usize) -> Result<()>;
+/// Reads what a collection holds, the collections in it at this depth.
+type Read<'a> = fn(&mut Composer<'a>, depth: usize) -> Result<()>;
 
 impl<'a> Composer<'a> {
     fn stream(&mut self) -> Result<Option<NodeId>> {
@@ -156,7 +156,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn name(&mut self, head: &Head<'a>, node: NodeId) {
+    fn set_anchor(&mut self, head: &Head<'a>, node: NodeId) {
         if let Some(name) = head.anchor {
             self.anchors.insert(name, node);
         }
@@ -172,7 +172,7 @@ impl<'a> Composer<'a> {
         };
         let quote = usize::from(!plain);
         let node = self.nodes.add_scalar(tag, head.offset, offset + quote, text);
-        self.name(head, node);
+        self.set_anchor(head, node);
         node
     }
 
@@ -203,15 +203,15 @@ impl<'a> Composer<'a> {
         }
         let tag = head.tag.filter(|tag| *tag != Tag::Any).unwrap_or(tag);
         let (node, mark) = self.nodes.begin(tag, head.offset);
-        self.name(head, node);
-        read(self, mark, depth + 1)?;
+        self.set_anchor(head, node);
+        read(self, depth + 1)?;
         self.nodes.end(node, mark, content);
         Ok(node)
     }
 
     // What collections hold, each from its first token to its last.
 
-    fn block_sequence(&mut self, _: usize, depth: usize) -> Result<()> {
+    fn block_sequence(&mut self, depth: usize) -> Result<()> {
         self.scanner.next()?;
         while self.take(&Kind::BlockEntry)? {
             let item = match self.scanner.peek()? {
@@ -227,7 +227,7 @@ impl<'a> Composer<'a> {
     }
 
     /// A list that is not indented more than the key before it: ends where no `-` follows.
-    fn indentless_sequence(&mut self, _: usize, depth: usize) -> Result<()> {
+    fn indentless_sequence(&mut self, depth: usize) -> Result<()> {
         while self.take(&Kind::BlockEntry)? {
             let item = match self.scanner.peek()? {
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
@@ -238,7 +238,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn block_mapping(&mut self, _: usize, depth: usize) -> Result<()> {
+    fn block_mapping(&mut self, depth: usize) -> Result<()> {
         self.scanner.next()?;
         while self.take(&Kind::Key)? {
             let key = self.block_mapping_part(depth)?;
@@ -259,10 +259,11 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn flow_sequence(&mut self, mark: usize, depth: usize) -> Result<()> {
+    fn flow_sequence(&mut self, depth: usize) -> Result<()> {
         self.scanner.next()?;
+        let mut is_first = true;
         while !self.take(&Kind::FlowSequenceEnd)? {
-            if self.nodes.holds_any(mark) && !self.take(&Kind::FlowEntry)? {
+            if !std::mem::take(&mut is_first) && !self.take(&Kind::FlowEntry)? {
                 return self.refuse_found("expected `,` or `]`");
             }
             let offset = self.scanner.offset()?;
@@ -279,7 +280,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn single_pair(&mut self, _: usize, depth: usize) -> Result<()> {
+    fn single_pair(&mut self, depth: usize) -> Result<()> {
         let key = self.flow_part(depth)?;
         self.nodes.hold(key);
         let value = self.flow_value(depth)?;
@@ -287,14 +288,15 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn flow_mapping(&mut self, mark: usize, depth: usize) -> Result<()> {
+    fn flow_mapping(&mut self, depth: usize) -> Result<()> {
         self.scanner.next()?;
+        let mut is_first = true;
         while !self.take(&Kind::FlowMappingEnd)? {
-            if self.nodes.holds_any(mark) && !self.take(&Kind::FlowEntry)? {
+            if !std::mem::take(&mut is_first) && !self.take(&Kind::FlowEntry)? {
                 return self.refuse_found("expected `,` or `}`");
             }
             if self.take(&Kind::Key)? {
-                self.single_pair(mark, depth)?;
+                self.single_pair(depth)?;
             } else if *self.scanner.peek()? != Kind::FlowMappingEnd {
                 let key = self.node(Context::Flow, depth)?;
                 self.nodes.hold(key);

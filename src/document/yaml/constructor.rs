@@ -74,21 +74,13 @@ impl<'a, 'n> Constructor<'a, 'n> {
     }
 
     fn scalar(&mut self, node: &Node, text: Cow<'a, str>) -> Result<Value<'a>> {
+        self.spend(text.len(), node)?;
         let value = match node.tag {
-            Tag::Str => {
-                self.spend(text.len(), node)?;
-                return Ok(Value::String(text));
-            }
+            Tag::Str => return Ok(Value::String(text)),
             Tag::Null => Ok(Value::Null),
             Tag::Bool => boolean(&text).map(Value::Bool),
-            Tag::Int => {
-                self.spend(text.len(), node)?;
-                number::integer(text).map(Value::Number)
-            }
-            Tag::Float => {
-                self.spend(text.len(), node)?;
-                number::float(text).map(Value::Number)
-            }
+            Tag::Int => number::integer(text).map(Value::Number),
+            Tag::Float => number::float(text).map(Value::Number),
             Tag::Timestamp => Err("a date is no JSON: expected the text in quotes"),
             Tag::Binary => Err("binary data is no JSON: expected a string"),
             Tag::Merge => Err("`<<` stands for no value: expected the text in quotes"),

@@ -23,13 +23,13 @@ pub(super) enum Content {
     Open,
     /// A scalar that stands in the text as it is.
     Verbatim(Span),
-    /// A scalar of several lines or with escapes: its number among these.
+    /// A scalar whose text had to be made: its number among these.
     Folded(u32),
     Sequence(Span),
     Mapping(Span),
 }
 
-/// A stretch of something that is too short for a larger number.
+/// A stretch of the text or of the children. 32 bits are enough: see [`super::MAX_BYTES`].
 #[derive(Clone, Copy)]
 pub(super) struct Span {
     start: u32,
@@ -56,7 +56,7 @@ impl Node {
 pub(super) struct Nodes<'a> {
     text: &'a str,
     nodes: Vec<Node>,
-    /// The scalars that the text has in another form.
+    /// The scalars that do not stand in the text as they are.
     folded: Vec<String>,
     /// What collections hold, those of one collection together: items, or keys and values by turns.
     children: Vec<NodeId>,
@@ -106,11 +106,6 @@ impl<'a> Nodes<'a> {
     /// Adds a child to the innermost collection that is open.
     pub(super) fn hold(&mut self, child: NodeId) {
         self.pending.push(child);
-    }
-
-    /// Has the innermost collection that is open a child?
-    pub(super) fn holds_any(&self, mark: usize) -> bool {
-        self.pending.len() > mark
     }
 
     /// Ends a collection.

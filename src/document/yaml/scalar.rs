@@ -134,7 +134,7 @@ pub(super) fn quoted<'a>(cursor: &mut Cursor<'a>, quote: u8) -> Result<Cow<'a, s
 
 /// Bytes that stand for themselves inside quotes.
 fn quoted_length(cursor: &Cursor<'_>, is_double: bool, up_to_blank: bool) -> usize {
-    static SPECIAL: ByteSet = byte_set!(END | b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\'' | b'\\' | 0xC2 | 0xE2);
+    static SPECIAL: ByteSet = byte_set!(b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\'' | b'\\' | 0xC2 | 0xE2);
     let rest = cursor.rest();
     let mut length = 0;
     loop {

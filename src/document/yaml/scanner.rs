@@ -22,7 +22,8 @@ struct SimpleKey {
     column: usize,
 }
 
-/// Makes tokens on demand, as few as it can.
+/// Makes tokens on demand, as few as it can. What is done for every token is inlined, which a build for size would not
+/// do by itself.
 pub(super) struct Scanner<'a> {
     cursor: Cursor<'a>,
     tokens: VecDeque<Token<'a>>,
@@ -150,12 +151,10 @@ impl<'a> Scanner<'a> {
         self.cursor.column.cast_signed()
     }
 
-    #[inline(always)]
     fn push(&mut self, kind: Kind<'a>) -> Result<()> {
         self.push_at(self.cursor.offset, kind)
     }
 
-    #[inline(always)]
     fn push_at(&mut self, offset: usize, kind: Kind<'a>) -> Result<()> {
         self.tokens.push_back(Token { offset, kind });
         Ok(())
@@ -180,7 +179,6 @@ impl<'a> Scanner<'a> {
     // Simple keys.
 
     /// Forgets the keys that are too far behind. As they are in order, those that are left are not.
-    #[inline(always)]
     fn drop_stale_keys(&mut self) -> Result<()> {
         while let Some(key) = self.simple_keys.front() {
             if key.line == self.cursor.line && self.cursor.index - key.index <= 1024 {
@@ -243,7 +241,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// Begins a block collection at `column`, unless the one around is there already.
-    #[inline(always)]
     fn indent_to(&mut self, column: isize) -> bool {
         let is_deeper = self.indent < column;
         if is_deeper {

@@ -47,7 +47,8 @@ pub struct Loaded {
     pub configuration: Configuration,
     /// `None` where no source names any.
     pub locations: Option<Vec<PathBuf>>,
-    /// The scalars of `extra_config` as text, or those of `runtime_plugin_extra_config` in the multiprocess server's shape.
+    /// The members of `extra_config`, or of `runtime_plugin_extra_config` in the multiprocess server's shape, with scalars
+    /// as text and collections only named.
     pub extra: Vec<(String, String)>,
     /// The file or variable that `extra` is from, for messages.
     pub source: String,
@@ -205,7 +206,10 @@ pub fn load(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Loaded,
         warnings.push(format!("{} names no plugin locations", document.source.name));
     }
     let nothing = nothing();
-    let Document { source, value } = environment.or(file).unwrap_or_else(|| empty(&nothing));
+    let Document { source, value } = match environment.or(file) {
+        Some(document) => document,
+        None => nothing.read(warnings)?,
+    };
     let is_passed_on = !source.is_file() && overlay.is_none();
     let (value, name) = merge(value, overlay, &source.name)?;
     let extra = match extra_member(&value).and_then(|key| value.get(key)) {
@@ -257,10 +261,6 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
 fn nothing() -> Source {
     let name = "the configuration (neither --config nor the environment gives one)".into();
     Source { name, notation: Notation::Json, text: b"{}".to_vec() }
-}
-
-fn empty(nothing: &Source) -> Document<'_> {
-    Document { source: nothing, value: Value::Object(Vec::new()) }
 }
 
 /// The JSON that LMCache, or a launcher, left in the environment.
@@ -364,7 +364,7 @@ fn fit(original: Option<&[u8]>, value: &Value<'_>) -> Configuration {
     }
 }
 
-/// A scalar as text.
+/// A scalar as text; a collection by name.
 fn bare(value: &Value<'_>) -> String {
     match value {
         Value::String(text) | Value::Number(text) => text.to_string(),

@@ -11,7 +11,7 @@ use crate::supervisor::restart::Backoff;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,14 @@ impl Supervisor {
                 Ok(())
             }
             Err(error) => {
-                complain(&format!("cannot run `{}`: {}", word.to_string_lossy(), plain(&error)));
-                Err(if error.kind() != io::ErrorKind::NotFound && is_there(word) { 126 } else { 127 })
+                let is_there = is_there(word, &error);
+                let reason = match error.kind() {
+                    io::ErrorKind::NotFound if is_there => "its interpreter does not exist".into(),
+                    _ if is_there || is_path(word) => plain(&error),
+                    _ => "not found in PATH".into(),
+                };
+                complain(&format!("cannot run `{}`: {reason}", word.to_string_lossy()));
+                Err(if is_there { 126 } else { 127 })
             }
         }
     }
@@ -150,9 +156,17 @@ impl Supervisor {
     }
 }
 
-/// Whether there is a file that a command could mean. execvp(3) also says EACCES when a directory in PATH may not be
-/// searched.
-fn is_there(word: &OsStr) -> bool {
+/// Whether a command names its file itself, so that PATH is not searched (execvp(3)).
+fn is_path(word: &OsStr) -> bool {
+    word.as_bytes().contains(&b'/')
+}
+
+/// Whether the file of a command that failed is there. The error alone does not tell: ENOENT is also that of a missing
+/// interpreter, and EACCES that of a directory in PATH that may not be searched.
+fn is_there(word: &OsStr, error: &io::Error) -> bool {
+    if is_path(word) {
+        return error.kind() != io::ErrorKind::NotFound || Path::new(word).exists();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    word.as_bytes().contains(&b'/') || std::env::split_paths(&path).any(|directory| directory.join(word).is_file())
+    std::env::split_paths(&path).any(|directory| directory.join(word).is_file())
 }

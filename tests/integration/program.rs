@@ -1,6 +1,7 @@
 //! PROGRAM mode: its streams, its signals and its status are those of the program.
 
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,18 +33,31 @@ fn the_end_by_a_signal_is_128_and_the_signal() {
 #[test]
 fn a_program_that_cannot_be_run_or_found_is_told_as_by_a_shell() {
     let sandbox = Sandbox::new();
-    let plain = sandbox.write("plain.txt", "not a program\n");
-    let cases =
-        [("no-such-program-anywhere", 127), ("./none/such", 127), (plain.to_str().unwrap(), 126), ("plugins/", 126)];
-    for (program, status) in cases {
-        let done = sandbox.launcher(["run", "plugins", "--", program, "argument"]).output();
-        assert_eq!(done.status.code(), Some(status), "{program}");
-        assert!(done.stderr.contains(program.trim_end_matches('/')), "{program}: {}", done.stderr);
+    sandbox.write("bin/plain.txt", "not a program\n");
+    let orphan = sandbox.write("bin/orphan", "#!/no/such/interpreter\n");
+    fs::set_permissions(orphan, Permissions::from_mode(0o755)).expect("it is ours");
+    fs::create_dir(sandbox.path("bin/directory")).expect("it is ours");
+    let cases = [
+        ("no-such-program", 127, "not found in PATH"),
+        ("directory", 127, "not found in PATH"),
+        ("./none/such", 127, "No such file"),
+        ("plain.txt", 126, "denied"),
+        ("./bin/plain.txt", 126, "denied"),
+        ("orphan", 126, "interpreter does not exist"),
+        ("./bin/orphan", 126, "interpreter does not exist"),
+        ("plugins/", 126, "denied"),
+    ];
+    for (program, status, reason) in cases {
+        let done =
+            sandbox.launcher(["run", "plugins", "--", program, "argument"]).env("PATH", sandbox.path("bin")).output();
+        assert_eq!(done.status.code(), Some(status), "{program}: {}", done.stderr);
+        let problem = format!("cannot run `{program}`: ");
+        assert!(done.stderr.contains(&problem) && done.stderr.contains(reason), "{program}: {}", done.stderr);
     }
     // A directory in PATH that cannot be searched, for root neither, holds no program.
     let circle = sandbox.path("circle");
     symlink(&circle, &circle).expect("a link to itself");
-    let done = sandbox.launcher(["run", "plugins", "--", "no-such-program"]).env("PATH", &circle).output();
+    let done = sandbox.launcher(["run", "plugins", "--", "no-such-program"]).env("PATH", circle).output();
     assert_eq!(done.status.code(), Some(127), "{}", done.stderr);
 }
 

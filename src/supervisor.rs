@@ -84,6 +84,8 @@ struct Link {
 /// What the loop waits for, besides deadlines and children.
 enum Event {
     Signal(i32),
+    /// To this process itself, beside the guard: from who signals all processes of a group, of a cgroup, or of a name.
+    Direct(i32),
     ParentGone,
     GuardGone,
 }
@@ -149,6 +151,8 @@ struct Stopping {
     stop: Stop,
     /// Somebody asked for it, so that a stalled reader is not waited for.
     is_requested: bool,
+    /// By a signal: the next one skips the grace period.
+    was_signalled: bool,
     has_given_up: bool,
 }
 
@@ -245,7 +249,8 @@ impl Supervisor {
         while let Some(arrived) = self.signals.take() {
             // SIGCONT is how the guard wakes us; what is meant for PROGRAM comes over the link.
             if arrived.number != signal::CHLD && arrived.number != signal::CONT {
-                events.push(Event::Signal(arrived.number));
+                let is_beside = self.link.is_some();
+                events.push(if is_beside { Event::Direct(arrived.number) } else { Event::Signal(arrived.number) });
             }
         }
         if let (Ok([_, true]), Some(link)) = (ready, &mut self.link) {
@@ -271,19 +276,26 @@ impl Supervisor {
                 Some(job) if job.is_running() => job.pass_on(number),
                 Some(_) | None => self.obey(number),
             },
+            // What else it can mean is said by the guard, once.
+            Event::Direct(number) => {
+                if signal::STOPS.contains(&number) && !self.job.as_ref().is_some_and(Job::is_running) {
+                    self.stop(&signal::name(number));
+                }
+            }
         }
     }
 
     /// Acts on a signal that is meant for the launcher itself.
     fn obey(&mut self, number: i32) {
         match number {
-            signal::TERM | signal::INT | signal::QUIT => match &mut self.stopping {
-                Some(stopping) if stopping.is_requested => self.skip_grace_period(),
-                Some(stopping) => {
-                    stopping.is_requested = true;
+            number if signal::STOPS.contains(&number) => {
+                self.stop(&signal::name(number));
+                if let Some(stopping) = &mut self.stopping
+                    && std::mem::replace(&mut stopping.was_signalled, true)
+                {
+                    self.skip_grace_period();
                 }
-                None => self.stop(&signal::name(number)),
-            },
+            }
             signal::HUP if self.stopping.is_none() => self.reload(),
             signal::USR1 => self.report_status(),
             _ => {}

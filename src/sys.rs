@@ -33,6 +33,9 @@ pub mod signal {
     /// The highest signal number of Linux (signal(7)).
     pub const MAX: i32 = 64;
 
+    /// Those that ask the launcher to stop.
+    pub const STOPS: [i32; 3] = [TERM, INT, QUIT];
+
     const NAMES: [&str; 32] = [
         "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
         "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",

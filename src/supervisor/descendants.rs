@@ -116,7 +116,7 @@ pub fn snapshot() -> io::Result<Vec<Process>> {
     if processes.is_empty() { Err(sys::invalid_argument()) } else { Ok(processes) }
 }
 
-/// The processes of `all` below any of `roots`, without the roots and without zombies.
+/// The processes of `all` below any of `roots`, parents first, without the roots and without zombies.
 pub fn below(roots: &[Pid], all: &[Process]) -> Vec<Process> {
     let mut family: HashSet<Pid> = roots.iter().copied().collect();
     let mut found = Vec::new();
@@ -149,18 +149,27 @@ pub struct Left {
 }
 
 impl Sweep {
-    /// Sends SIGTERM to every process below us that has not had it, and wakes those that are stopped.
+    /// Sends SIGTERM to every process below us that has not had it, and wakes those that are stopped. What a process
+    /// starts after it was asked is left to it while it lives: that is how it cleans up.
     ///
     /// # Errors
     /// Where /proc is not mounted.
     pub fn terminate(&mut self) -> io::Result<()> {
-        for process in below(&[own_pid()], &snapshot()?) {
-            if self.asked.insert((process.pid, process.started)) {
-                process.ask_to_end();
+        let visible = snapshot()?;
+        let all = below(&[own_pid()], &visible);
+        let mut cleaning_up = HashSet::new();
+        let mut new = Vec::new();
+        for process in &all {
+            if self.asked.contains(&(process.pid, process.started)) || cleaning_up.contains(&process.parent) {
+                cleaning_up.insert(process.pid);
             } else {
-                process.wake();
+                new.push(*process);
             }
         }
+        self.asked.extend(new.iter().map(|process| (process.pid, process.started)));
+        let new_pids: HashSet<Pid> = new.iter().map(|process| process.pid).collect();
+        signal_each(&new, signal::TERM, &groups_of(&visible, |process| !new_pids.contains(&process.pid)));
+        all.iter().for_each(Process::wake);
         Ok(())
     }
 
@@ -177,25 +186,33 @@ impl Sweep {
     }
 }
 
-/// Kills processes, by whole groups where a group holds nothing else: no fork can slip through that.
+/// Sends SIGKILL to processes.
 fn kill_each(processes: &[Process], all: &[Process]) {
     let pids: HashSet<Pid> = processes.iter().map(|process| process.pid).collect();
     let visible: HashSet<Pid> = all.iter().map(|process| process.pid).collect();
     let family: HashSet<Pid> = pids.iter().copied().chain([own_pid()]).collect();
     // Who appeared below us after its parent was passed over in /proc has a parent that cannot be seen: no stranger.
-    let is_foreign = |process: &&Process| {
+    let is_foreign = |process: &Process| {
         !family.contains(&process.pid) && !family.contains(&process.parent) && visible.contains(&process.parent)
     };
-    let foreign: HashSet<Pid> =
-        all.iter().filter(|process| !process.is_zombie()).filter(is_foreign).map(|process| process.group).collect();
-    let groups: HashSet<Pid> = processes.iter().map(|process| process.group).collect();
-    for group in groups.into_iter().filter(|group| *group > 1 && *group != sys::own_group()) {
-        if !foreign.contains(&group) {
-            let _ = sys::kill_group(group, signal::KILL);
-        }
+    signal_each(processes, signal::KILL, &groups_of(all, is_foreign));
+}
+
+/// The groups of the living among `all` that are `foreign`.
+fn groups_of(all: &[Process], is_foreign: impl Fn(&Process) -> bool) -> HashSet<Pid> {
+    let is_foreign = |process: &&Process| !process.is_zombie() && is_foreign(process);
+    all.iter().filter(is_foreign).map(|process| process.group).collect()
+}
+
+/// Signals processes, by whole groups where a group holds nothing foreign: no fork can slip through that.
+fn signal_each(processes: &[Process], number: i32, foreign: &HashSet<Pid>) {
+    let is_ours = |group: &Pid| *group > 1 && *group != sys::own_group() && !foreign.contains(group);
+    let groups: HashSet<Pid> = processes.iter().map(|process| process.group).filter(is_ours).collect();
+    for &group in &groups {
+        let _ = sys::kill_group(group, number);
     }
-    for pid in pids {
-        let _ = sys::kill(pid, signal::KILL);
+    for process in processes.iter().filter(|process| !groups.contains(&process.group)) {
+        let _ = sys::kill(process.pid, number);
     }
 }
 

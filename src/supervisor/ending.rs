@@ -130,8 +130,12 @@ impl Supervisor {
         let longest = self.plugins.values().map(|plugin| plugin.policy.grace_period).max();
         let of_program = self.job.as_ref().map(|_| self.settings.grace_period());
         let grace_period = longest.max(of_program).unwrap_or(self.settings.grace_period());
-        self.stopping =
-            Some(Stopping { stop: Stop::begin(now, now + grace_period), is_requested, has_given_up: false });
+        self.stopping = Some(Stopping {
+            stop: Stop::begin(now, now + grace_period),
+            is_requested,
+            was_signalled: false,
+            has_given_up: false,
+        });
         let last = now + grace_period;
         for id in self.plugins.keys().copied().collect::<Vec<_>>() {
             self.stop_one(id, Then::End, now);
@@ -222,7 +226,7 @@ impl Supervisor {
 
     /// Logs the last words and returns the exit status.
     pub(super) fn end(mut self) -> u8 {
-        if !self.plugins.is_empty() {
+        if self.next_id > 0 {
             self.say(&Notice::Stopped);
         }
         self.log.finish();
@@ -240,7 +244,8 @@ impl Supervisor {
             }
             for event in self.wait(Some(Instant::now())) {
                 let asks_to_stop = match event {
-                    Event::Signal(number) => [signal::TERM, signal::INT, signal::QUIT].contains(&number),
+                    Event::Signal(number) => signal::STOPS.contains(&number),
+                    Event::Direct(number) => last_words.is_none() && signal::STOPS.contains(&number),
                     Event::ParentGone | Event::GuardGone => true,
                 };
                 if asks_to_stop {

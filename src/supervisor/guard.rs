@@ -8,13 +8,17 @@ use crate::cli::{Arguments, NAME};
 use crate::error::Error;
 use crate::plugin::discovery::plain;
 use crate::settings::Settings;
-use crate::sys::{self, Change, Fork, Pid, Reaped, Signals, signal};
+use crate::sys::{self, Arrived, Change, Fork, Pid, Reaped, Signals, signal};
 use std::io::{self, PipeWriter, Write};
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// On the link to the supervisor: the parent is gone. Any other byte is a signal number; the end, that the guard is gone.
 pub const PARENT_GONE: u8 = 0xff;
+
+/// Signals that come within so long come together.
+const TOGETHER: Duration = Duration::from_millis(2);
 
 /// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
 ///
@@ -84,14 +88,33 @@ impl Guard {
             let [process, pipe] = self.parent.as_ref().map(ParentWatch::descriptors).unwrap_or_default();
             let tick = self.parent.as_ref().and_then(ParentWatch::tick);
             let _ = sys::wait_readable([Some(self.signals.as_fd()), process, pipe], tick);
-            while let Some(arrived) = self.signals.take() {
-                if arrived.number != signal::CHLD || arrived.is_from_user {
-                    self.tell(arrived.number as u8);
-                }
+            for number in self.arrived() {
+                self.tell(number as u8);
             }
             if self.parent.as_mut().is_some_and(ParentWatch::is_parent_gone) {
                 self.parent = None;
                 self.tell(PARENT_GONE);
+            }
+        }
+    }
+
+    /// The signals that have come. Of a kind that stops, those that come together are one: timeout(1) signals its child
+    /// and then the group, its child among it.
+    fn arrived(&self) -> Vec<i32> {
+        let mut numbers = Vec::new();
+        self.take_signals(&mut numbers);
+        if numbers.iter().any(|number| signal::STOPS.contains(number)) {
+            thread::sleep(TOGETHER);
+            self.take_signals(&mut numbers);
+        }
+        numbers
+    }
+
+    fn take_signals(&self, numbers: &mut Vec<i32>) {
+        while let Some(Arrived { number, is_from_user }) = self.signals.take() {
+            let is_the_same = signal::STOPS.contains(&number) && numbers.contains(&number);
+            if (number != signal::CHLD || is_from_user) && !is_the_same {
+                numbers.push(number);
             }
         }
     }
@@ -140,7 +163,7 @@ impl Guard {
             let timeout = stop.deadline().saturating_duration_since(Instant::now());
             let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(timeout));
             while let Some(arrived) = self.signals.take() {
-                if [signal::TERM, signal::INT, signal::QUIT].contains(&arrived.number) {
+                if signal::STOPS.contains(&arrived.number) {
                     stop.skip_grace_period(Instant::now());
                 }
             }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::processes;
-use crate::sandbox::{self, Sandbox, wait_for};
+use crate::sandbox::{self, Running, Sandbox, wait_for};
 
 const DEAF: &str = "#!/bin/bash\ntrap '' TERM INT QUIT\necho ready\nwhile :; do sleep 0.1; done\n";
 
@@ -68,6 +68,43 @@ fn a_second_signal_skips_the_grace_period() {
         assert_eq!(done.status.code(), Some(0));
         sandbox.assert_nothing_left(Duration::ZERO);
     }
+}
+
+/// Takes its time to end, in commands, and says so.
+const CLEANER: &str = "#!/bin/bash\n\
+    trap 'sleep 0.3 && sh -c \"sleep 0.1; true\" && echo cleaned; exit 0' TERM\n\
+    echo ready\n\
+    while :; do sleep 0.1; done\n";
+
+/// Runs the cleaner, stops it in this way, and expects it to be let clean up.
+fn assert_cleaned(stop: impl Fn(&Running<'_>)) {
+    let sandbox = Sandbox::with([("all_cleaner.sh", CLEANER)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    stop(&running);
+    let done = running.wait();
+    let log = done.text();
+    assert!(log.contains("] cleaned"), "{log}");
+    assert!(log.contains("exited all_cleaner.sh: status 0"), "{log}");
+    assert_eq!(done.status.code(), Some(0));
+}
+
+#[test]
+fn a_plugin_cleans_up_with_commands_of_its_own() {
+    assert_cleaned(|running| running.signal("TERM"));
+}
+
+#[test]
+fn the_same_signal_twice_at_once_is_one() {
+    // As timeout(1) does it.
+    assert_cleaned(|running| sandbox::send("TERM", &[running.pid(), running.pid()]));
+}
+
+#[test]
+fn a_signal_to_every_process_of_the_launcher_is_one() {
+    // As a service manager does it.
+    assert_cleaned(|running| sandbox::send("TERM", &[running.supervisor(), running.pid()]));
+    assert_cleaned(|running| sandbox::send("TERM", &[running.pid(), running.supervisor()]));
 }
 
 #[test]

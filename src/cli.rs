@@ -105,10 +105,25 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Error
         Some("--help" | "-h") => return Ok(Request::Help(None)),
         Some("--version" | "-V") => return Ok(Request::Version),
         Some(word) if !word.starts_with('-') => command(word)?,
-        Some(_) | None => return arguments(Command::Run, words),
+        Some(_) | None => return run(words),
     };
     words.next();
     arguments(command, words)
+}
+
+/// Reads the arguments of `run` where the command is left out.
+fn run(words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
+    let request = arguments(Command::Run, words)?;
+    if let Request::Do(_, arguments) = &request
+        && let Some(word) = arguments.operands.first()
+        && COMMANDS.iter().any(|(name, _)| *word == **name)
+    {
+        let word = word.to_string_lossy();
+        return Err(Error::Usage(format!(
+            "the command comes before all options: {NAME} {word} ... (a location: ./{word})"
+        )));
+    }
+    Ok(request)
 }
 
 fn command(word: &str) -> Result<Command, Error> {
@@ -304,6 +319,7 @@ mod tests {
     #[test]
     fn errors_name_the_next_step() {
         for (line, words) in [
+            ("--role worker list plugins", ["comes before all options", "list ..."]),
             ("rnu", ["unknown command `rnu`", "did you mean `run`"]),
             ("plugins/", ["unknown command `plugins/`", "run, list, check, get and install"]),
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),

@@ -43,7 +43,7 @@ pub enum Notice<'a> {
     Stopping {
         reason: &'a str,
     },
-    /// SIGKILL, for what was left after the grace period.
+    /// SIGKILL, for what had not ended by the end of the grace period, or by a second signal.
     Killed {
         plugin: Option<&'a OsStr>,
         pid: Pid,
@@ -118,10 +118,10 @@ impl Notice<'_> {
             }
             Notice::Stopping { reason } => say(&[&"stopping: ", reason]),
             Notice::Killed { plugin: Some(plugin), pid } => {
-                say(&[&"killed ", &plugin.as_bytes(), &" (pid ", &pid.to_string(), &"): left after the grace period"]);
+                say(&[&"killed ", &plugin.as_bytes(), &" (pid ", &pid.to_string(), &"): it had not ended"]);
             }
             Notice::Killed { plugin: None, pid } => {
-                say(&[&"killed pid ", &pid.to_string(), &": left after the grace period"]);
+                say(&[&"killed pid ", &pid.to_string(), &": it had not ended"]);
             }
             Notice::Warning { plugin: Some(plugin), reason } => {
                 say(&[&"warning: ", &plugin.as_bytes(), &": ", reason]);

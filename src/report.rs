@@ -75,7 +75,8 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
     } else {
         let running = plan.entries.iter().filter(|entry| matches!(entry.decision, Decision::Run { .. })).count();
         let files = plan.entries.len();
-        row(&[format!("{files} files, {running} run here, {problems} problems").as_bytes()], &mut out);
+        let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
+        row(&[format!("{files} file{file}, {running} run here, {problems} problem{problem}").as_bytes()], &mut out);
     }
     crate::print(&out)?;
     Ok(u8::from(problems > 0))

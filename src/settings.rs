@@ -176,13 +176,13 @@ fn number(arguments: &Arguments, option: Opt, variable: &str, default: &str) -> 
     let (place, text) = match arguments.value(option) {
         Some(text) => (option_name(option).to_string(), text.to_os_string()),
         None => match variable_of_lmcache(variable) {
-            Some((variable, text)) if !text.is_empty() => (variable, text),
+            Some((variable, text)) if !text.is_empty() => (variable + ", offset 0", text),
             _ => (String::new(), default.into()),
         },
     };
     match text.to_str().and_then(|text| text.parse().ok()) {
         Some(value) => Ok((value, text)),
-        None => Err(Error::Usage(format!("{place}, offset 0: `{}` is not a whole number", text.to_string_lossy()))),
+        None => Err(Error::Usage(format!("{place}: `{}` is not a whole number", text.to_string_lossy()))),
     }
 }
 

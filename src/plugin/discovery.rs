@@ -264,7 +264,9 @@ fn advise(
     }
     match &scope.worker {
         WorkerScope::Id(id) if *id >= identity.worker_count => {
-            advice.push(format!("worker id {id} never occurs among {} workers: rename it", identity.worker_count));
+            let count = identity.worker_count;
+            advice
+                .push(format!("worker id {id} never occurs with --worker-count {count}: rename it, or give the count"));
         }
         WorkerScope::TooLarge(digits) => advice.push(format!("worker id {digits} is too large to match: rename it")),
         WorkerScope::Id(_) | WorkerScope::Every => {}

@@ -6,6 +6,7 @@ use super::stop::{Step, Stop};
 use super::{Link, Supervisor, complain};
 use crate::cli::{Arguments, NAME};
 use crate::error::Error;
+use crate::notice::Notice;
 use crate::plugin::discovery::plain;
 use crate::settings::Settings;
 use crate::sys::{self, Arrived, Change, Fork, Pid, Reaped, Signals, signal};
@@ -28,6 +29,10 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     let cannot = |error: io::Error| Error::Usage(format!("cannot start: {}", plain(&error)));
     let mut parent = ParentWatch::open(&settings)?;
     if parent.is_parent_gone() {
+        let notice = Notice::Stopping { reason: "the parent process has ended already" };
+        if !(settings.is_quiet && notice.is_quiet()) {
+            let _ = crate::print(&notice.record(settings.format));
+        }
         return Ok(0);
     }
     // Without PROGRAM the terminal's stop signals are left to the shell's job control.

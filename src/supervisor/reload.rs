@@ -46,6 +46,8 @@ impl Supervisor {
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
+        let is_error = |entry: &discovery::Entry| matches!(entry.decision, Decision::Error { .. });
+        self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
 
         let now = Instant::now();
         let longest = plan.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);

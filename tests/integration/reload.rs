@@ -103,6 +103,20 @@ fn a_configuration_that_does_not_parse_changes_nothing_and_says_so() {
 }
 
 #[test]
+fn a_location_that_is_gone_stops_its_plugins_and_is_a_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("all_x.sh", plugin("v1"));
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+    runs(&running, "all_x.sh", "v1");
+    fs::rename(sandbox.path("plugins"), sandbox.path("elsewhere")).expect("moved");
+    running.signal("HUP");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(1));
+    let log = done.text();
+    assert!(log.contains("[launcher] failed plugins: ") && log.ends_with("[launcher] stopped\n"), "{log}");
+}
+
+#[test]
 fn an_ended_plugin_that_changed_runs_again() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho v1\nexit 1\n")]);
     sandbox.plugin("all_stays.sh", plugin("v1"));

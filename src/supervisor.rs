@@ -169,7 +169,7 @@ pub struct Supervisor {
     is_on_terminal: bool,
     plugins: BTreeMap<PluginId, Plugin>,
     next_id: PluginId,
-    environment: Vec<CString>,
+    environment: Arc<[CString]>,
     job: Option<Job>,
     stopping: Option<Stopping>,
     /// Longer where a search takes long, as on a machine with many processes.
@@ -200,7 +200,7 @@ impl Supervisor {
             is_on_terminal: settings.format == Format::Text && io::stdout().is_terminal(),
             plugins: BTreeMap::new(),
             next_id: 0,
-            environment: Vec::new(),
+            environment: Arc::default(),
             job: None,
             stopping: None,
             search_delay: SEARCH_DELAY,

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A process id, as the kernel counts them.
@@ -335,13 +336,17 @@ pub fn prepare_child(command: &mut Command, setup: ChildSetup) {
     unsafe { command.pre_exec(move || setup_child(&setup, parent)) };
 }
 
-/// Has `command` execute `words[0]` as execve(2) does, with this environment and nothing else. std's own exec is
-/// execvp(3), in which glibc runs what is no program as a shell script.
-pub fn prepare_exec(command: &mut Command, words: Vec<CString>, environment: Vec<CString>) {
+/// Has `command` execute `words[0]` as execve(2) does, with the variable `own` in this environment, and nothing else.
+/// std's own exec is execvp(3), in which glibc runs what is no program as a shell script.
+pub fn prepare_exec(command: &mut Command, words: Vec<CString>, own: CString, environment: Arc<[CString]>) {
     // SAFETY: the closure runs after fork and makes one async-signal-safe call. Both arrays of pointers end in null, and
     // the strings behind them are owned by the closure and do not move.
     unsafe {
-        let exec = Exec { words: pointers(&words), environment: pointers(&environment), _owned: [words, environment] };
+        let exec = Exec {
+            words: pointers(words.iter()),
+            environment: pointers(environment.iter().chain([&own])),
+            _owned: (words, own, environment),
+        };
         command.pre_exec(move || exec.run());
     }
 }
@@ -349,7 +354,7 @@ pub fn prepare_exec(command: &mut Command, words: Vec<CString>, environment: Vec
 struct Exec {
     words: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    _owned: [Vec<CString>; 2],
+    _owned: (Vec<CString>, CString, Arc<[CString]>),
 }
 
 // SAFETY: the pointers are to strings that the same value owns, and nothing changes either.
@@ -364,8 +369,8 @@ impl Exec {
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+fn pointers<'a>(strings: impl Iterator<Item = &'a CString>) -> Vec<*const c_char> {
+    strings.map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
 fn setup_child(setup: &ChildSetup, parent: u32) -> io::Result<()> {

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, PipeReader};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// The canonical locations that a launcher above us runs, as a JSON array.
 pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
@@ -34,7 +35,7 @@ pub struct Started {
 }
 
 /// The environment of every plugin, but for the identifier: the launcher's own, and what plugins are told.
-pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<CString> {
+pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Arc<[CString]> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
@@ -70,13 +71,12 @@ pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &st
 pub fn plugin(
     words: &[OsString],
     id: &str,
-    environment: &[CString],
+    environment: &Arc<[CString]>,
     settings: &Settings,
     inherited: &Inherited,
 ) -> io::Result<Started> {
     let words = words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>()?;
-    let mut environment = environment.to_vec();
-    environment.push(CString::new([ID_VARIABLE, "=", id].concat())?);
+    let id = CString::new([ID_VARIABLE, "=", id].concat())?;
     let mut command = Command::new("plugin");
     command.stdin(no_input()?);
     let (reader, writer) = io::pipe()?;
@@ -102,7 +102,7 @@ pub fn plugin(
         oom_score_adj: settings.oom_score_adj,
     };
     sys::prepare_child(&mut command, setup);
-    sys::prepare_exec(&mut command, words, environment);
+    sys::prepare_exec(&mut command, words, id, Arc::clone(environment));
     let pid = command.spawn()?.id() as Pid;
     Ok(Started { pid, pipes, warnings: refusals(settings, pid) })
 }

@@ -10,6 +10,7 @@ use crate::lines::{self, Lines, Piece, Splitter};
 use crate::settings::Format;
 use crate::sys::{self, Epoll};
 use crate::timestamp::{self, Timestamp};
+use std::cell::Cell;
 use std::collections::{BinaryHeap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -64,16 +65,26 @@ pub struct Source {
 
 enum Order {
     Write(Vec<u8>),
-    Follow(Source),
+    Follow(u64, Source),
     /// Log all that a plugin wrote until now, then this.
     Settle(PluginId, Vec<u8>),
     /// Log all that is left, and end.
     Finish,
 }
 
+/// What the thread is to do.
+#[derive(Default)]
+struct Queue {
+    orders: Vec<Order>,
+    /// A byte is in the pipe that wakes the thread, or it is awake and about to take the orders.
+    is_woken: bool,
+}
+
 /// The handle by which the supervisor gives orders; none of them waits.
 pub struct Log {
-    orders: Arc<Mutex<Vec<Order>>>,
+    queue: Arc<Mutex<Queue>>,
+    epoll: Arc<Epoll>,
+    next_token: Cell<u64>,
     wake: PipeWriter,
     ended: PipeReader,
 }
@@ -84,18 +95,17 @@ impl Log {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Log> {
-        let orders = Arc::new(Mutex::new(Vec::new()));
+        let queue = Arc::new(Mutex::new(Queue::default()));
         let (woken, wake) = io::pipe()?;
         let (ended, end) = io::pipe()?;
         sys::set_nonblocking(woken.as_fd())?;
-        let epoll = Epoll::new()?;
+        let epoll = Arc::new(Epoll::new()?);
         epoll.add(woken.as_fd(), WAKE)?;
         let pump = Pump {
-            orders: Arc::clone(&orders),
+            queue: Arc::clone(&queue),
             woken,
-            epoll,
+            epoll: Arc::clone(&epoll),
             sources: HashMap::new(),
-            next_token: WAKE + 1,
             input: vec![0; SMALL_BUFFER],
             stdout: Sink::open(io::stdout().as_fd(), "output")?,
             stderr: Sink::open(io::stderr().as_fd(), "error output")?,
@@ -104,7 +114,7 @@ impl Log {
             pump.run();
             drop(end);
         })?;
-        Ok(Log { orders, wake, ended })
+        Ok(Log { queue, epoll, next_token: Cell::new(WAKE + 1), wake, ended })
     }
 
     /// Logs one record.
@@ -112,9 +122,16 @@ impl Log {
         self.order(Order::Write(record));
     }
 
-    /// Reads a pipe from now on, until its end.
+    /// Reads a pipe from now on, until its end. The first news of the pipe wakes the thread, nothing else need.
     pub fn follow(&self, source: Source) {
-        self.order(Order::Follow(source));
+        let token = self.next_token.replace(self.next_token.get() + 1);
+        // The thread that meets the token waits for the lock, and then finds the order.
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // Both fail only for want of kernel memory; the plugin then meets a closed pipe instead of a silent one.
+        let pipe = source.pipe.as_fd();
+        if sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)).is_ok() {
+            queue.orders.push(Order::Follow(token, source));
+        }
     }
 
     /// Logs what the plugin wrote until now, a last line without newline included, and then `record`.
@@ -133,10 +150,9 @@ impl Log {
     }
 
     fn order(&self, order: Order) {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.push(order);
-        if orders.len() == 1 {
-            // One byte for a queue that was empty: the pipe never fills.
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.orders.push(order);
+        if !std::mem::replace(&mut queue.is_woken, true) {
             let _ = (&self.wake).write(&[0]);
         }
     }
@@ -304,11 +320,10 @@ struct Followed {
 }
 
 struct Pump {
-    orders: Arc<Mutex<Vec<Order>>>,
+    queue: Arc<Mutex<Queue>>,
     woken: PipeReader,
-    epoll: Epoll,
+    epoll: Arc<Epoll>,
     sources: HashMap<u64, Followed>,
-    next_token: u64,
     input: Vec<u8>,
     stdout: Sink,
     stderr: Sink,
@@ -331,6 +346,10 @@ impl Pump {
                 self.calm_down();
             }
             let has_orders = ready.contains(&WAKE);
+            let is_new = |token: &u64| *token != WAKE && !self.sources.contains_key(token);
+            if ready.iter().any(is_new) && !self.carry_out() {
+                return;
+            }
             let time = timestamp::now();
             for token in ready.iter().filter(|token| **token != WAKE) {
                 self.read(*token, &time);
@@ -345,11 +364,14 @@ impl Pump {
     /// Carries out the orders that have come; false when the last one was to end.
     fn carry_out(&mut self) -> bool {
         let _ = self.woken.read(&mut [0; 64]);
-        let orders = std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner));
-        for order in orders {
+        let queue = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        for order in queue.orders {
             match order {
                 Order::Write(record) => self.stdout.push(&[&record]),
-                Order::Follow(source) => self.follow(source),
+                Order::Follow(token, source) => {
+                    let followed = Followed { source, splitter: Splitter::default(), has_large_pipe: false };
+                    self.sources.insert(token, followed);
+                }
                 Order::Settle(plugin, record) => {
                     self.settle(plugin);
                     self.stdout.push(&[&record]);
@@ -362,17 +384,6 @@ impl Pump {
         }
         self.flush();
         true
-    }
-
-    fn follow(&mut self, source: Source) {
-        let token = self.next_token;
-        self.next_token += 1;
-        // Both fail only for want of kernel memory; the plugin then meets a closed pipe instead of a silent one.
-        let is_watched =
-            sys::set_nonblocking(source.pipe.as_fd()).and_then(|()| self.epoll.add(source.pipe.as_fd(), token));
-        if is_watched.is_ok() {
-            self.sources.insert(token, Followed { source, splitter: Splitter::default(), has_large_pipe: false });
-        }
     }
 
     /// Reads once from one source and batches the lines.

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 /// On the link to the supervisor: the parent is gone. Any other byte is a signal number; the end, that the guard is gone.
 pub const PARENT_GONE: u8 = 0xff;
 
-/// Signals that come within so long come together.
-const TOGETHER: Duration = Duration::from_millis(2);
+/// Signals that come within so long come together. Who sends two may lose the processor between them.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
 ///

@@ -1,5 +1,6 @@
 //! Stopping: at once where it can be, after the grace period where it must be, and never later.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::processes;
@@ -96,8 +97,19 @@ fn a_plugin_cleans_up_with_commands_of_its_own() {
 
 #[test]
 fn the_same_signal_twice_at_once_is_one() {
-    // As timeout(1) does it.
-    assert_cleaned(|running| sandbox::send("TERM", &[running.pid(), running.pid()]));
+    let plugin = "#!/bin/bash\ntrap 'sleep 0.03; echo cleaned; exit' TERM\necho ready\nwhile :; do sleep 0.01; done\n";
+    let sandbox = Sandbox::with([("all_cleaner.sh", plugin)]);
+    let is_cleaned = |_: &i32| {
+        let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+        running.wait_for_stdout("] ready");
+        // As timeout(1) does it, but slowly enough that the kernel does not make them one.
+        let twice = "kill TERM => $ARGV[0]; select undef, undef, undef, 0.001; kill TERM => $ARGV[0]";
+        Command::new("perl").args(["-e", twice, &running.pid().to_string()]).status().expect("perl runs");
+        running.wait().text().contains("] cleaned")
+    };
+    // On a busy machine there may be more time between the two.
+    let cleaned = (0..20).filter(is_cleaned).count();
+    assert!(cleaned >= 15, "{cleaned} of 20");
 }
 
 #[test]

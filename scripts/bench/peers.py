@@ -1,4 +1,4 @@
-"""The programs to compare with: how each is installed, below target/bench, and how it is told to run one plugin."""
+"""The programs to compare with: how each is installed, below target/bench, and how it is told to run plugins."""
 import json
 import os
 import shlex
@@ -26,9 +26,9 @@ def launcher():
 
 
 class Peer:
-    """A program that runs plugins, or only forwards lines. `command(plugin)` is shell text that does it for one plugin
-    and writes to standard output; `size` is how many bytes it is given to forward, for about a second of work;
-    `is_endless` when it goes on after its plugin has ended."""
+    """A program that runs plugins, or only forwards lines. `command(plugins)` is shell text that does it for all of them
+    at once and writes to standard output; `size` is how many bytes it is given to forward, for about a second of work;
+    `is_endless` when it goes on after its plugins have ended."""
 
     def __init__(self, name, command, size=10_000_000, *, is_endless=False, supervises=True):
         self.name, self.command, self.size = name, command, size
@@ -55,15 +55,20 @@ def do(*command, seconds=600):
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=seconds)
 
 
+def together(plugins):
+    """Shell text that runs all of them at once, with one standard output."""
+    return "{ " + " & ".join(map(shlex.quote, plugins)) + " & wait; }"
+
+
 def tools():
     if not shutil.which("s6-log"):
         do("apt-get", "update")
         do("apt-get", "install", "-y", "s6")
     label = "[all_00.sh]"
     return [
-        Peer("cat", lambda plugin: f"{shlex.quote(plugin)} | cat", 1_000_000_000, supervises=False),
-        Peer("sed", lambda plugin: f"{shlex.quote(plugin)} | sed 's/^/{label} /'", 200_000_000, supervises=False),
-        Peer("s6-log", lambda plugin: f"{shlex.quote(plugin)} | s6-log 'p{label}' 1", 200_000_000, supervises=False),
+        Peer("cat", lambda plugins: f"{together(plugins)} | cat", 1_000_000_000, supervises=False),
+        Peer("sed", lambda plugins: f"{together(plugins)} | sed 's/^/{label} /'", 200_000_000, supervises=False),
+        Peer("s6-log", lambda plugins: f"{together(plugins)} | s6-log 'p{label}' 1", 200_000_000, supervises=False),
     ]
 
 
@@ -81,15 +86,16 @@ def python(*packages):
 def lmcache():
     python_ = python(["--no-deps", "lmcache==0.5.6"], ["pyyaml", "numpy", "requests"]) / "python"
     host = f"{python_} {HERE / 'lmcache_host.py'}"
-    return [Peer("LMCache 0.5.6", lambda plugin: f"{host} {shlex.quote(plugin)} 2>&1")]
+    return [Peer("LMCache 0.5.6", lambda plugins: f"{host} {shlex.join(plugins)} 2>&1")]
 
 
 def honcho():
     program = python(["honcho"]) / "honcho"
 
-    def command(plugin):
-        procfile = Path(plugin).parent / "Procfile"
-        procfile.write_text(f"all_00: {shlex.quote(plugin)}\n")  # a dot is not for its names
+    def command(plugins):
+        procfile = Path(plugins[0]).parent / "Procfile"
+        # A dot is not for its names.
+        procfile.write_text("".join(f"{Path(plugin).stem}: {shlex.quote(plugin)}\n" for plugin in plugins))
         return f"{program} -f {shlex.quote(str(procfile))} start"
 
     return [Peer("honcho", command, 3_000_000)]
@@ -98,21 +104,26 @@ def honcho():
 def supervisord():
     program = python(["supervisor"]) / "supervisord"
 
-    def command(plugin):
-        settings = Path(plugin).parent / "supervisord.conf"
-        settings.write_text(f"""[supervisord]
+    def command(plugins):
+        settings = Path(plugins[0]).parent / "supervisord.conf"
+        head = f"""[supervisord]
 nodaemon=true
 silent=true
 logfile=/dev/null
 logfile_maxbytes=0
 pidfile={settings}.pid
-[program:all_00.sh]
+"""
+        programs = (
+            f"""[program:{Path(plugin).name}]
 command={plugin}
 autorestart=false
 startsecs=0
 stdout_logfile=/dev/fd/1
 stdout_logfile_maxbytes=0
-""")
+"""
+            for plugin in plugins
+        )
+        settings.write_text(head + "".join(programs))
         return f"{program} -c {shlex.quote(str(settings))} 2>/dev/null"
 
     return [Peer("supervisord", command, 200_000_000, is_endless=True)]
@@ -124,7 +135,12 @@ def concurrently():
     if not program.exists():
         home.mkdir(exist_ok=True)
         do("npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), "concurrently")
-    return [Peer("concurrently", lambda plugin: f"{program} --no-color -n all_00.sh {shlex.quote(plugin)}", 30_000_000)]
+
+    def command(plugins):
+        names = ",".join(Path(plugin).name for plugin in plugins)
+        return f"{program} --no-color -n {names} {shlex.join(plugins)}"
+
+    return [Peer("concurrently", command, 30_000_000)]
 
 
 def horust():
@@ -133,9 +149,9 @@ def horust():
     if not program.exists():
         do("cargo", "install", "--locked", "--root", str(CACHE / "horust"), "horust")
 
-    def command(plugin):
-        service = Path(plugin).parent / "horust.toml"
-        service.write_text(f"command = {json.dumps(plugin)}\n")
+    def command(plugins):
+        service = Path(plugins[0]).parent / "horust.toml"
+        service.write_text(f"command = {json.dumps(plugins[0])}\n")
         return f"{program} --services-path {shlex.quote(str(service))}"
 
     return [Peer("Horust", command, 0)]

@@ -1,7 +1,7 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
 use crate::escape;
-use crate::settings::Format;
+use crate::settings::{Format, Settings};
 use crate::sys::{Change, Pid, signal};
 use crate::timestamp;
 use std::ffi::{OsStr, OsString};
@@ -68,22 +68,24 @@ pub struct Status {
 }
 
 impl Notice<'_> {
-    /// Whether `--quiet` leaves it out.
-    pub fn is_quiet(&self) -> bool {
+    /// The record with its line end, unless `--quiet` leaves it out.
+    pub fn record(&self, settings: &Settings) -> Option<Vec<u8>> {
+        if settings.is_quiet && self.is_left_out_by_quiet() {
+            return None;
+        }
+        Some(match settings.format {
+            Format::Text => self.text(),
+            Format::Json => self.json(),
+        })
+    }
+
+    fn is_left_out_by_quiet(&self) -> bool {
         match self {
             Notice::Exited { change, is_wanted, .. } => *is_wanted || *change == Change::Exited(0),
             Notice::Failed { .. } | Notice::Restarting { .. } | Notice::Killed { .. } | Notice::Warning { .. } => false,
             // Somebody asked.
             Notice::Status { .. } => false,
             Notice::Started { .. } | Notice::Skipped { .. } | Notice::Stopping { .. } | Notice::Stopped => true,
-        }
-    }
-
-    /// The record with its line end.
-    pub fn record(&self, format: Format) -> Vec<u8> {
-        match format {
-            Format::Text => self.text(),
-            Format::Json => self.json(),
         }
     }
 

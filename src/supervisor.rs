@@ -219,8 +219,8 @@ impl Supervisor {
     }
 
     fn say(&self, notice: &Notice<'_>) {
-        if !(self.settings.is_quiet && notice.is_quiet()) {
-            self.log.write(notice.record(self.settings.format));
+        if let Some(record) = notice.record(&self.settings) {
+            self.log.write(record);
         }
     }
 
@@ -406,9 +406,7 @@ impl Supervisor {
     fn settle(&self, id: PluginId, change: Change, is_wanted: bool) {
         let Some(plugin) = self.plugins.get(&id) else { return };
         let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
-        let is_left_out = self.settings.is_quiet && notice.is_quiet();
-        let record = if is_left_out { Vec::new() } else { notice.record(self.settings.format) };
-        self.log.settle(id, record);
+        self.log.settle(id, notice.record(&self.settings).unwrap_or_default());
     }
 
     // ------------------------------------------------------------ deadlines

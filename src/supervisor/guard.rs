@@ -30,8 +30,8 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     let mut parent = ParentWatch::open(&settings)?;
     if parent.is_parent_gone() {
         let notice = Notice::Stopping { reason: "the parent process has ended already" };
-        if !(settings.is_quiet && notice.is_quiet()) {
-            let _ = crate::print(&notice.record(settings.format));
+        if let Some(record) = notice.record(&settings) {
+            let _ = crate::print(&record);
         }
         return Ok(0);
     }

@@ -2,8 +2,8 @@
 //! rest is left alone; a configuration that cannot be used changes nothing.
 
 use super::{NO_LOCATIONS, State, Supervisor, Then};
+use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::output::PluginId;
 use crate::plugin::discovery::{self, Decision};
 use crate::settings::Settings;
 use std::collections::hash_map::{DefaultHasher, HashMap};

@@ -3,8 +3,8 @@
 use super::{Plugin, State, Supervisor, canonical, complain, reload, restart, spawn};
 use crate::document::{Value, json};
 use crate::error::plain;
+use crate::log::{Frame, Paint, PluginId, Source};
 use crate::notice::Notice;
-use crate::output::{Frame, Paint, PluginId, Source};
 use crate::plugin::discovery::{self, Decision};
 use crate::settings::{Format, Restart};
 use crate::supervisor::job::Job;

@@ -4,7 +4,7 @@
 use super::{NO_LOCATIONS, State, Supervisor, Then};
 use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::plugin::discovery::{self, Decision};
+use crate::plugin::plan::{self, Decision};
 use crate::settings::Settings;
 use std::collections::hash_map::{DefaultHasher, HashMap};
 use std::fs::File;
@@ -42,11 +42,11 @@ impl Supervisor {
         for warning in std::mem::take(&mut self.settings.warnings) {
             self.say(&Notice::Warning { plugin: None, reason: &warning });
         }
-        let plan = discovery::plan(&locations, &self.settings.identity);
+        let plan = plan::plan(&locations, &self.settings.identity);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
-        let is_error = |entry: &discovery::Entry| matches!(entry.decision, Decision::Error { .. });
+        let is_error = |entry: &plan::Entry| matches!(entry.decision, Decision::Error { .. });
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
 
         let now = Instant::now();
@@ -75,7 +75,7 @@ impl Supervisor {
     }
 
     /// A plugin that was there before and still is.
-    fn renew(&mut self, id: PluginId, entry: discovery::Entry, now: Instant) {
+    fn renew(&mut self, id: PluginId, entry: plan::Entry, now: Instant) {
         let content = digest(&entry.path);
         let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let policy = self.settings.policy(&file_name);

@@ -5,7 +5,7 @@ use crate::document::{Value, json};
 use crate::error::plain;
 use crate::log::{Frame, Paint, PluginId, Source};
 use crate::notice::Notice;
-use crate::plugin::discovery::{self, Decision};
+use crate::plugin::plan::{self, Decision};
 use crate::settings::{Format, Restart};
 use crate::supervisor::job::Job;
 use crate::supervisor::restart::Backoff;
@@ -48,7 +48,7 @@ impl Supervisor {
         for warning in std::mem::take(&mut self.settings.warnings) {
             self.say(&Notice::Warning { plugin: None, reason: &warning });
         }
-        let plan = discovery::plan(&locations, &self.settings.identity);
+        let plan = plan::plan(&locations, &self.settings.identity);
         for bad in &plan.bad_locations {
             self.has_failed = true;
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
@@ -68,7 +68,7 @@ impl Supervisor {
     }
 
     /// Adds what was found to the plugins, or says why not.
-    pub(super) fn take_in(&mut self, entry: discovery::Entry, longest_name: usize) {
+    pub(super) fn take_in(&mut self, entry: plan::Entry, longest_name: usize) {
         for warning in &entry.warnings {
             self.say(&Notice::Warning { plugin: Some(&entry.name), reason: warning });
         }

@@ -5,6 +5,7 @@ compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subre
 
 mod answer;
 mod cli;
+mod columns;
 mod configuration;
 mod document;
 mod error;

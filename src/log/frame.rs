@@ -1,10 +1,12 @@
-//! What stands around a line: the label of its plugin in text, an object in JSON, and how a label looks on a terminal.
+//! What stands around a line: the label of its plugin in text, an object in JSON.
 
 use super::sink::{Sink, put};
-use super::{PluginId, Stream};
+use super::{PluginId, Source, Stream};
+use crate::columns::columns;
 use crate::escape;
 use crate::lines::copy::{self, Newline, Special};
 use crate::lines::{self, Lines, Piece};
+use crate::notice::Look;
 use crate::settings::Format;
 use crate::timestamp::Timestamp;
 use std::ffi::OsStr;
@@ -14,23 +16,39 @@ use std::os::unix::ffi::OsStrExt;
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub format: Format,
+    /// Where a line could leave a terminal in its colour.
+    has_resets: bool,
     before: Label,
     before_continuation: Label,
 }
 
 impl Frame {
+    pub fn new(source: &Source, look: &Look) -> Frame {
+        match look.format {
+            Format::Text => Frame::text(&source.name, source.plugin, look),
+            Format::Json => Frame::json(&source.name, source.stream),
+        }
+    }
+
     /// `[NAME] line`, `[NAME]+ continuation`.
-    pub fn text(name: &OsStr, paint: &Paint) -> Frame {
+    fn text(name: &OsStr, number: PluginId, look: &Look) -> Frame {
         let mut label = b"[".to_vec();
-        escape::one_line(name.as_bytes(), &mut label);
+        escape::name(name.as_bytes(), &mut label);
         label.push(b']');
-        let padding = vec![b' '; paint.width.saturating_sub(label.len())];
-        let before = |mark: &[u8]| Label::new([paint.on, &label, paint.off, mark, &padding].concat());
-        Frame { format: Format::Text, before: before(b" "), before_continuation: before(b"+ ") }
+        let padding = vec![b' '; look.label_width.saturating_sub(columns(&label))];
+        let (on, off): (&[u8], &[u8]) =
+            if look.has_colour { (COLOURS[number % COLOURS.len()], RESET) } else { (b"", b"") };
+        let before = |mark: &[u8]| Label::new([on, &label, off, mark, &padding].concat());
+        Frame {
+            format: Format::Text,
+            has_resets: look.is_terminal,
+            before: before(b" "),
+            before_continuation: before(b"+ "),
+        }
     }
 
     /// One object a line.
-    pub fn json(name: &OsStr, stream: Stream) -> Frame {
+    fn json(name: &OsStr, stream: Stream) -> Frame {
         let mut before = TIME_BEGINS.to_vec();
         before.extend_from_slice(&Timestamp::default());
         before.extend_from_slice(b"\",\"event\":\"output\",\"plugin\":\"");
@@ -41,7 +59,7 @@ impl Frame {
             Stream::Stderr => b"\",\"stream\":\"stderr\",\"message\":\"",
         });
         let before = Label::new(before);
-        Frame { format: Format::Json, before_continuation: before.clone(), before }
+        Frame { format: Format::Json, has_resets: false, before_continuation: before.clone(), before }
     }
 
     /// Sets the time of the lines that follow.
@@ -54,6 +72,11 @@ impl Frame {
     }
 }
 
+/// The colours of labels, one after another. Red and yellow are those of problems.
+const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[35m", b"\x1b[34m", b"\x1b[96m", b"\x1b[92m"];
+/// How a terminal gets its own colours back.
+const ESCAPE: u8 = 0x1b;
+const RESET: &[u8] = b"\x1b[0m";
 /// How a record in JSON begins: with its time.
 const TIME_BEGINS: &[u8] = b"{\"time\":\"";
 /// How a record ends.
@@ -94,6 +117,9 @@ impl Lines for Framed<'_> {
         let Framed { frame, sink, .. } = self;
         let before = if piece.is_continuation { &frame.before_continuation } else { &frame.before };
         match frame.format {
+            Format::Text if frame.has_resets && line.contains(&ESCAPE) => {
+                sink.push(&[before.bytes(), line, RESET, TEXT_ENDS]);
+            }
             Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),
             Format::Json => {
                 let most = before.length + escape::JSON_GROWTH * line.len() + JSON_ENDS_PARTIAL.len();
@@ -109,7 +135,10 @@ impl Lines for Framed<'_> {
 
     /// All there is to do for most lines: one pass, and no call.
     fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
-        let Frame { format, before, .. } = self.frame;
+        let Frame { format, has_resets, before, .. } = self.frame;
+        if *has_resets {
+            return None;
+        }
         let room = self.sink.room(before.padded.len() + bytes.len() + JSON_ENDS.len());
         let mut total = copy::until::<Newline>(&before.padded, room);
         let end = match format {
@@ -136,39 +165,21 @@ impl Lines for Framed<'_> {
     }
 }
 
-/// How a name looks on a terminal; nothing at all elsewhere.
-#[derive(Clone, Debug, Default)]
-pub struct Paint {
-    on: &'static [u8],
-    off: &'static [u8],
-    /// Bytes that a label is padded to.
-    width: usize,
-}
-
-impl Paint {
-    /// The colour of the plugin with this number, labels aligned to the longest name.
-    pub fn on_terminal(number: PluginId, longest_name: usize, has_colour: bool) -> Paint {
-        const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[33m", b"\x1b[35m", b"\x1b[34m", b"\x1b[31m"];
-        let (on, off): (&[u8], &[u8]) =
-            if has_colour { (COLOURS[number % COLOURS.len()], b"\x1b[0m") } else { (b"", b"") };
-        Paint { on, off, width: (longest_name + 2).min(40) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lines::Splitter;
     use crate::log::sink::LARGE_BUFFER;
     use std::io::{self, Read};
-    use std::os::fd::AsFd;
     use std::thread;
+
+    const LOOK: Look =
+        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
     /// What comes out for a stream that comes in chunks of this size.
     fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> Vec<u8> {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut sink = Sink::open(writer.as_fd(), "output").unwrap();
-        drop(writer);
+        let mut sink = Sink::new(writer.into(), "output", LOOK);
         let collector = thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
@@ -233,8 +244,8 @@ mod tests {
                 }
             }
             stream.extend_from_slice(b"no end");
-            let (name, paint) = (OsStr::new("all_x.sh"), Paint::default());
-            for mut frame in [Frame::text(name, &paint), Frame::json(name, Stream::Merged)] {
+            let name = OsStr::new("all_x.sh");
+            for mut frame in [Frame::text(name, 0, &LOOK), Frame::json(name, Stream::Merged)] {
                 let expected = naive(frame.format, &stream);
                 for chunk in [1, 17, 4096, 65_536, stream.len()] {
                     let found = framed(&mut frame, &stream, chunk);

@@ -10,6 +10,7 @@ mod configuration;
 mod document;
 mod error;
 mod escape;
+mod help;
 mod install;
 mod lines;
 mod lmcache;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Error> {
     let (command, arguments) = match cli::parse(std::env::args_os().skip(1))? {
-        Request::Help(command) => return print(cli::help(command).as_bytes()),
+        Request::Help(command) => return print(help::help(command).as_bytes()),
         Request::Version => {
             return print(concat!("lmcache-plugin-launcher ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         }

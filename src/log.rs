@@ -3,6 +3,7 @@
 //! Only this thread writes to the log, so lines never mix, and only it blocks when the reader stalls: plugins then wait
 //! on their full pipes, while the supervisor goes on. An order is carried out when its turn comes.
 
+mod bar;
 mod frame;
 mod pump;
 mod queue;
@@ -79,8 +80,8 @@ pub fn check_descriptor(number: i32) -> Result<(), Error> {
     let problem = match sys::is_open_for_writing(number) {
         Ok(true) => return Ok(()),
         _ if number == 1 => return Ok(()),
-        Ok(false) => "is not open for writing".to_string(),
-        Err(error) => format!("is not open ({})", plain(&error)),
+        Ok(false) => "is not open for writing",
+        Err(_) => "is not open",
     };
     Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))
 }

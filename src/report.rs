@@ -174,10 +174,18 @@ fn shown(name: &[u8]) -> Vec<u8> {
     shown
 }
 
-/// What is wrong with something, by its name.
+/// What is wrong with something, by its name; on a terminal broken at spaces, what goes on below is indented.
 fn row(name: &[u8], problem: &str, out: &mut Vec<u8>) {
-    escape::name(name, out);
-    out.extend_from_slice(b": ");
-    escape::one_line(problem.as_bytes(), out);
+    const INDENT: usize = 4;
+    let mut line = shown(name);
+    line.extend_from_slice(b": ");
+    escape::one_line(problem.as_bytes(), &mut line);
+    match sys::terminal_width(io::stdout().as_fd()) {
+        Some(width) if columns(&line) > width => {
+            let lines = wrap(&String::from_utf8_lossy(&line), width.saturating_sub(INDENT).max(1));
+            out.extend_from_slice(lines.join(&format!("\n{:INDENT$}", "")).as_bytes());
+        }
+        _ => out.extend_from_slice(&line),
+    }
     out.push(b'\n');
 }

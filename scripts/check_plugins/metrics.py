@@ -1,0 +1,5 @@
+"""The metrics reporter by itself: servers, proxies and pages as people have them."""
+
+
+def run(bench):
+    pass

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::plugin::discovery::plain;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -25,11 +26,12 @@ pub fn install(directory: &OsStr) -> Result<u8, Error> {
 /// Writes beside the target, syncs, and renames: an older copy is replaced as a whole, and may be running.
 fn copy(directory: &Path, target: &Path) -> io::Result<()> {
     let mut source = open_self()?;
-    let beside = directory.join(format!(".{NAME}.{}", std::process::id()));
+    // A hidden name that nobody can have taken before us: the hasher's keys are the kernel's random numbers.
+    let beside = directory.join(format!(".{NAME}.{:016x}", RandomState::new().build_hasher().finish()));
+    // Never through a link, never into a file of someone else's: one that is there already is refused.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(&beside)?;
         io::copy(&mut source, &mut file)?;
-        // The umask may have taken bits away.
         file.set_permissions(fs::Permissions::from_mode(0o755))?;
         file.sync_all()?;
         fs::rename(&beside, target)

@@ -65,3 +65,29 @@ fn it_works_without_proc() {
     assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
     assert!(fs::read(sandbox.path("plugins").join(NAME)).expect("a copy") == fs::read(sandbox::LAUNCHER).expect("it"));
 }
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let sandbox = Sandbox::new();
+    sandbox.write("victim", "untouched\n");
+    sandbox.link("../victim", format!("plugins/{NAME}"));
+    // A name that is made of our pid can be taken before we are there: exec keeps the pid.
+    let script = format!("ln -s ../victim plugins/.{NAME}.$$; exec \"$LAUNCHER\" install plugins");
+    let done = sandbox.command("sh", ["-c", &script]).output();
+    assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    assert_eq!(sandbox.read("victim"), "untouched\n");
+    let target = fs::symlink_metadata(sandbox.path("plugins").join(NAME)).expect("it is there");
+    assert!(target.is_file(), "it has taken the link's place");
+}
+
+#[test]
+fn a_full_disk_leaves_the_older_copy() {
+    let sandbox = Sandbox::new();
+    let script = format!(
+        "mount -t tmpfs -o size=64k none plugins && echo older >plugins/{NAME}\n\
+         \"$LAUNCHER\" install plugins; echo \"status $?\"; cat plugins/*; ls -A plugins"
+    );
+    let done = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", &script]).output();
+    assert_eq!(done.text(), format!("status 1\nolder\n{NAME}\n"), "{}", done.stderr);
+    assert!(done.stderr.contains("No space left on device"), "{}", done.stderr);
+}

@@ -52,10 +52,11 @@ pub enum Opt {
     Nice,
     OomScoreAdj,
     Default,
+    Bridge,
 }
 
 /// Name, placeholder of the value (empty: a switch), and one line of help for every [`Opt`], in its order.
-const OPTIONS: [(&str, &str, &str); 15] = [
+const OPTIONS: [(&str, &str, &str); 16] = [
     ("--config", "FILE", "lmcache.yaml, or strict JSON if the name ends in .json [LMCACHE_CONFIG_FILE]"),
     ("--role", "ROLE", "role of this process, empty for none [LMCACHE_RUNTIME_PLUGIN_ROLE]"),
     ("--worker-id", "N", "id of this worker [LMCACHE_RUNTIME_PLUGIN_WORKER_ID, else 0]"),
@@ -71,6 +72,7 @@ const OPTIONS: [(&str, &str, &str); 15] = [
     ("--nice", "N", "scheduling priority of plugins, -20 to 19"),
     ("--oom-score-adj", "N", "how readily the kernel sacrifices plugins, -1000 to 1000"),
     ("--default", "VALUE", "printed when the value is not there, instead of an error"),
+    ("--bridge", "", "install: all_launcher.sh as well, the plugin by which LMCache runs this launcher"),
 ];
 
 /// Everything that was typed after the command.
@@ -208,9 +210,11 @@ fn option(
 /// `list` and `check` take what `run` takes, so that the same line can be tried without starting anything.
 fn takes(command: Command, index: usize) -> bool {
     match command {
-        Command::Run | Command::List | Command::Check => index != Opt::Default as usize,
+        Command::Run | Command::List | Command::Check => {
+            ![Opt::Default as usize, Opt::Bridge as usize].contains(&index)
+        }
         Command::Get => [Opt::Config as usize, Opt::ExtraConfig as usize, Opt::Default as usize].contains(&index),
-        Command::Install => false,
+        Command::Install => index == Opt::Bridge as usize,
     }
 }
 
@@ -240,7 +244,7 @@ pub fn help(command: Option<Command>) -> String {
              Example: get /extra_config/plugin.frontend.port --default 8080",
         ),
         Some(Command::Install) => {
-            ("install DIR", "Copy this executable into DIR, replacing an older one even while it runs.")
+            ("install [--bridge] DIR", "Copy this executable into DIR, replacing an older one even while it runs.")
         }
     };
     let mut text = format!("Usage: {NAME} {usage}\n\n{about}\n\nOptions:\n");
@@ -262,7 +266,7 @@ fn overview() -> String {
         "list    [OPTIONS] [LOCATION...]",
         "check   [OPTIONS] [LOCATION...]",
         "get     [OPTIONS] POINTER",
-        "install DIR",
+        "install [--bridge] DIR",
     ] {
         text.push_str(&format!("       {NAME} {usage}\n"));
     }

@@ -20,7 +20,7 @@ mod supervisor;
 mod sys;
 mod timestamp;
 
-use cli::{Command, Request};
+use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
@@ -53,7 +53,7 @@ fn run() -> Result<u8, Error> {
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
-        Command::Install => install::install(&arguments.operands[0]),
+        Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }
 

@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sysconfig
 import threading
 import time
 
@@ -219,14 +220,18 @@ class RuntimePluginLauncher:
 
 
 def find_launcher() -> str:
-    """The launcher's path: as told, else from PATH, else next to this file.
+    """The launcher's path.
+
+    As told, else from PATH, else next to this file, else among the programs
+    of this Python, where ``pip install`` puts it.
 
     Raises:
         FileNotFoundError: If it is not there.
     """
     told = os.environ.get(LAUNCHER_VARIABLE)
     beside = Path(__file__).with_name(LAUNCHER_NAME)
-    candidates = [told] if told else [LAUNCHER_NAME, str(beside)]
+    installed = Path(sysconfig.get_path("scripts"), LAUNCHER_NAME)
+    candidates = [told] if told else [LAUNCHER_NAME, str(beside), str(installed)]
     for candidate in candidates:
         found = shutil.which(candidate)
         if found is not None:

@@ -33,6 +33,7 @@ logger = init_logger(__name__)
 LAUNCHER_NAME = "lmcache-plugin-launcher"
 LAUNCHER_VARIABLE = "LMCACHE_PLUGIN_LAUNCHER_BIN"
 CONFIG_VARIABLE = "LMCACHE_RUNTIME_PLUGIN_CONFIG"
+OLD_CONFIG_VARIABLE = "LMCACHE_PLUGIN_CONFIG"
 
 # Linux's limit on one ``NAME=value`` of the environment with its final zero.
 MAX_VARIABLE_BYTES = 131_072
@@ -201,7 +202,7 @@ class RuntimePluginLauncher:
                 "--parent-fd=1",
                 *(_as_operand(location) for location in locations),
             ],
-            env={**os.environ, CONFIG_VARIABLE: _fitting(self.config.to_json())},
+            env=_environment(_fitting(self.config.to_json())),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -239,6 +240,13 @@ def find_launcher() -> str:
     raise FileNotFoundError(
         f"cannot find {' or '.join(candidates)}: set {LAUNCHER_VARIABLE} to its path"
     )
+
+
+def _environment(config: str) -> dict[str, str]:
+    """The environment of a launcher with this configuration, and no other."""
+    environment = {**os.environ, CONFIG_VARIABLE: config}
+    environment.pop(OLD_CONFIG_VARIABLE, None)
+    return environment
 
 
 def _as_operand(location: str) -> str:

@@ -22,6 +22,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 import threading
 import time
 
@@ -170,6 +171,53 @@ class RuntimePluginLauncher:
         # The plugins' last lines may still be in the pipe.
         for reader in self._readers:
             reader.join(left(LAST_LINES_TIMEOUT_SECONDS))
+
+    def _should_skip_plugin(self, file: Path, parts: list[str]) -> bool:
+        """Whether a plugin of this name is for another role or worker.
+
+        Args:
+            file: The plugin, for its suffix.
+            parts: The parts of its name.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            plugin = Path(directory, "_".join(parts) + file.suffix)
+            plugin.write_text("#!/bin/sh\n")
+            decision = self._ask_about(plugin, self.role)["decision"]
+        return decision == "skip"
+
+    def _get_interpreter(self, file: Path) -> str:
+        """The program that runs a plugin, without its argument.
+
+        Args:
+            file: The plugin.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        record = self._ask_about(file, role=None)
+        if "command" not in record:
+            raise ValueError(
+                f"Plugin type {file.suffix} not supported: {record['reason']}"
+            )
+        return record["command"][0]
+
+    def _ask_about(self, file: Path, role: str | None) -> dict[str, Any]:
+        """What the launcher would do with one file, by its own account."""
+        answer = subprocess.run(
+            [
+                find_launcher(),
+                "list",
+                "--format=json",
+                f"--role={role or ''}",
+                f"--worker-id={self.worker_id}",
+                _as_operand(str(file)),
+            ],
+            env=_environment("{}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(answer.stdout.splitlines()[0])
 
     def _existing_locations(self) -> list[str]:
         """The configured locations less those that do not exist."""

@@ -2,8 +2,7 @@
 //! them to the container beside it. What stands there is replaced as a whole, or stays.
 
 use crate::cli::NAME;
-use crate::error::Error;
-use crate::plugin::discovery::plain;
+use crate::error::{Error, plain};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -24,7 +23,7 @@ pub fn install(directory: &OsStr, with_bridge: bool) -> Result<u8, Error> {
     match copy(directory, with_bridge) {
         Ok(targets) => {
             let lines: Vec<_> = targets.iter().flat_map(|target| [target.as_os_str().as_bytes(), b"\n"]).collect();
-            crate::print(&lines.concat())
+            crate::answer::print(&lines.concat())
         }
         Err(error) => Err(Error::No(format!("cannot install `{}`: {}", directory.join(NAME).display(), plain(&error)))),
     }

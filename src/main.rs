@@ -24,7 +24,7 @@ mod sys;
 mod timestamp;
 
 use answer::print;
-use cli::{Command, Request};
+use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
@@ -57,6 +57,6 @@ fn run() -> Result<u8, Error> {
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
-        Command::Install => install::install(&arguments.operands[0]),
+        Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }

@@ -71,16 +71,16 @@ pub struct Log {
     has_lost: Arc<AtomicBool>,
 }
 
-/// That a log can be written to the descriptor of this number, while nothing of ours is open yet. Standard output is
-/// taken as it is: who closes it wants no log.
+/// Claims the descriptor of this number for the log, while nothing of ours is open yet: PROGRAM does not get it.
+/// Standard output is taken as it is: who closes it wants no log.
 ///
 /// # Errors
 /// Usage: it is not open, or not for writing.
-pub fn check_descriptor(number: i32) -> Result<(), Error> {
+pub fn claim_descriptor(number: i32) -> Result<(), Error> {
     let problem = match sys::is_open_for_writing(number) {
-        Ok(true) => return Ok(()),
+        Ok(true) if sys::keep_from_children(number).is_ok() => return Ok(()),
         _ if number == 1 => return Ok(()),
-        Ok(false) => "is not open for writing",
+        Ok(_) => "is not open for writing",
         Err(_) => "is not open",
     };
     Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))

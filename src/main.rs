@@ -58,7 +58,7 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            log::check_descriptor(settings.log_fd)?;
+            log::claim_descriptor(settings.log_fd)?;
             supervisor::refuse_circle(&settings)?;
             guard::run(*arguments, settings)
         }

@@ -3,6 +3,7 @@
 //! Only this thread writes to the log, so lines never mix, and only it blocks when the reader stalls: plugins then wait
 //! on their full pipes, while the supervisor goes on. An order is carried out when its turn comes.
 
+mod bar;
 mod frame;
 mod pump;
 mod queue;
@@ -70,17 +71,17 @@ pub struct Log {
     has_lost: Arc<AtomicBool>,
 }
 
-/// That a log can be written to the descriptor of this number, while nothing of ours is open yet. Standard output is
-/// taken as it is: who closes it wants no log.
+/// Claims the descriptor of this number for the log, while nothing of ours is open yet: PROGRAM does not get it.
+/// Standard output is taken as it is: who closes it wants no log.
 ///
 /// # Errors
 /// Usage: it is not open, or not for writing.
-pub fn check_descriptor(number: i32) -> Result<(), Error> {
+pub fn claim_descriptor(number: i32) -> Result<(), Error> {
     let problem = match sys::is_open_for_writing(number) {
-        Ok(true) => return Ok(()),
+        Ok(true) if sys::keep_from_children(number).is_ok() => return Ok(()),
         _ if number == 1 => return Ok(()),
-        Ok(false) => "is not open for writing".to_string(),
-        Err(error) => format!("is not open ({})", plain(&error)),
+        Ok(_) => "is not open for writing",
+        Err(_) => "is not open",
     };
     Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))
 }

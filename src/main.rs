@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod escape;
 mod guard;
+mod help;
 mod install;
 mod lines;
 mod link;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Error> {
     let (command, arguments) = match cli::parse(std::env::args_os().skip(1))? {
-        Request::Help(command) => return print(cli::help(command).as_bytes()),
+        Request::Help(command) => return print(help::help(command).as_bytes()),
         Request::Version => {
             return print(concat!("lmcache-plugin-launcher ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         }
@@ -57,7 +58,7 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            log::check_descriptor(settings.log_fd)?;
+            log::claim_descriptor(settings.log_fd)?;
             supervisor::refuse_circle(&settings)?;
             guard::run(*arguments, settings)
         }

@@ -5,20 +5,28 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// A duplicate of the descriptor that a caller passed by number. Children get neither, unless it is one of the standard
-/// streams: the number itself stays open.
+/// A duplicate of the descriptor that a caller passed by number. Children get neither, as [`keep_from_children`] has it.
 ///
 /// # Errors
 /// EBADF where nothing is open under that number.
 pub fn duplicate_descriptor(number: i32) -> io::Result<OwnedFd> {
+    keep_from_children(number)?;
     // SAFETY: no memory is passed; the duplicate is ours alone.
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?)) }
+}
+
+/// Has the descriptor of this number end at exec, unless it is one of the standard streams.
+///
+/// # Errors
+/// EBADF where nothing is open under that number.
+pub fn keep_from_children(number: i32) -> io::Result<()> {
+    // SAFETY: both commands take and return plain integers.
     unsafe {
-        let duplicate = OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?);
+        let flags = check(libc::fcntl(number, libc::F_GETFD))?;
         if number > 2 {
-            let flags = check(libc::fcntl(number, libc::F_GETFD))?;
             check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
         }
-        Ok(duplicate)
+        Ok(())
     }
 }
 

@@ -10,7 +10,6 @@ import atexit
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 

@@ -195,7 +195,7 @@ fn an_idle_launcher_does_not_wake_up() {
     let running = sandbox.launcher(["run", "plugins"]).start();
     running.wait_for_stdout("] ready");
     let processes = [running.pid(), running.supervisor()];
-    let wakeups = || processes.iter().map(|pid| context_switches(*pid)).sum::<u64>();
+    let wakeups = || processes.iter().map(|pid| processes::context_switches(*pid)).sum::<u64>();
     // Once it has come to rest, a second without a switch shows that nothing ticks.
     let mut before = wakeups();
     let mut since = Instant::now();
@@ -206,15 +206,4 @@ fn an_idle_launcher_does_not_wake_up() {
         }
         since.elapsed() > Duration::from_millis(1200)
     });
-}
-
-/// How often the threads of a process gave up the processor by themselves.
-fn context_switches(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let switches = |task: std::fs::DirEntry| {
-        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    tasks.filter_map(|task| switches(task.ok()?)).sum()
 }

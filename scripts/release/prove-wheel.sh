@@ -16,6 +16,7 @@ prove_wheels() {
         esac
         unzip -p "$1" "*/scripts/$name" | cmp - "$distrib/$name-$target/$name" ||
             fail "the binary in $1 is not the archive's"
+        unzip -p "$1" "*/sboms/$name.cdx.json" | cmp - "$release/$name.cdx.json" || fail "no SBOM in $1"
         proved "${1##*/}: the archive's binary, well-formed"
     done
 }

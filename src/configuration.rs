@@ -3,9 +3,8 @@
 
 use crate::cli::{Arguments, Opt};
 use crate::document::{Malformed, Members, Value, json, yaml};
-use crate::error::Error;
-use crate::plugin::discovery::plain;
-use crate::settings::variable_of_lmcache;
+use crate::error::{Error, plain};
+use crate::lmcache::variable_of_lmcache;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::mem::ManuallyDrop;

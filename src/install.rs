@@ -1,8 +1,7 @@
 //! Copies this executable into a directory: how an init container hands it to the container beside it.
 
 use crate::cli::NAME;
-use crate::error::Error;
-use crate::plugin::discovery::plain;
+use crate::error::{Error, plain};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub fn install(directory: &OsStr) -> Result<u8, Error> {
     let target = Path::new(directory).join(NAME);
     match copy(Path::new(directory), &target) {
-        Ok(()) => crate::print(&[target.as_os_str().as_bytes(), b"\n"].concat()),
+        Ok(()) => crate::answer::print(&[target.as_os_str().as_bytes(), b"\n"].concat()),
         Err(error) => Err(Error::No(format!("cannot install `{}`: {}", target.display(), plain(&error)))),
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subreapers, signalfd and /proc");
 
+mod answer;
 mod cli;
 mod configuration;
 mod document;
@@ -10,6 +11,7 @@ mod error;
 mod escape;
 mod install;
 mod lines;
+mod lmcache;
 mod nearest;
 mod notice;
 mod output;
@@ -20,6 +22,7 @@ mod supervisor;
 mod sys;
 mod timestamp;
 
+use answer::print;
 use cli::{Command, Request};
 use error::Error;
 use settings::Settings;
@@ -55,14 +58,4 @@ fn run() -> Result<u8, Error> {
         Command::Get => print(&configuration::get(&arguments)?),
         Command::Install => install::install(&arguments.operands[0]),
     }
-}
-
-/// Writes an answer to standard output in one go.
-///
-/// # Errors
-/// No: nobody took it.
-pub fn print(text: &[u8]) -> Result<u8, Error> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {error}")))
 }

@@ -27,7 +27,7 @@ pub fn list(settings: &Settings) -> Result<u8, Error> {
             }
         }
     }
-    crate::print(&out)
+    crate::answer::print(&out)
 }
 
 /// Says what is wrong, and whether anything is.
@@ -78,7 +78,7 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
         let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
         row(&[format!("{files} file{file}, {running} run here, {problems} problem{problem}").as_bytes()], &mut out);
     }
-    crate::print(&out)?;
+    crate::answer::print(&out)?;
     Ok(u8::from(problems > 0))
 }
 

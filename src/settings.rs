@@ -3,6 +3,7 @@
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration};
 use crate::error::Error;
+use crate::lmcache::variable_of_lmcache;
 use crate::nearest::nearest;
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
@@ -161,14 +162,6 @@ fn overridable(
 /// The value of an option, or of the variables that stand for it.
 fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString> {
     arguments.value(option).map(OsStr::to_os_string).or_else(|| variable_of_lmcache(variable).map(|(_, value)| value))
-}
-
-/// LMCache's variable of this name, under its present prefix or else its older one, and which of them it was.
-pub fn variable_of_lmcache(name: &str) -> Option<(String, OsString)> {
-    ["LMCACHE_RUNTIME_PLUGIN_", "LMCACHE_PLUGIN_"].iter().find_map(|prefix| {
-        let variable = [prefix, name].concat();
-        std::env::var_os(&variable).map(|value| (variable, value))
-    })
 }
 
 /// A whole number of the identity: its value, and the text that plugins get.

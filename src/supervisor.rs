@@ -14,10 +14,9 @@ mod stop;
 
 use crate::cli::{Arguments, NAME};
 use crate::document::{Value, json};
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::notice::{Notice, Status, describe};
 use crate::output::{Counters, Log, Paint, PluginId};
-use crate::plugin::discovery::plain;
 use crate::settings::{Format, Policy, Settings};
 use crate::sys::{self, Change, Pid, Reaped, SignalState, Signals, signal};
 use job::Job;

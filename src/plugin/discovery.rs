@@ -3,6 +3,7 @@
 
 use super::interpreter::{self, FirstLine, HEAD_BYTES};
 use super::name::{self, Identity, RoleScope, WorkerScope};
+use crate::error::plain;
 use crate::sys;
 use std::collections::{BinaryHeap, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -347,15 +348,6 @@ fn last_components(path: &Path, count: usize) -> OsString {
     let components: Vec<_> = path.components().collect();
     let tail = &components[components.len().saturating_sub(count)..];
     tail.iter().collect::<PathBuf>().into_os_string()
-}
-
-/// An error in words, without Rust's "(os error 2)".
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_string(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,8 @@ use super::parent::ParentWatch;
 use super::stop::{Step, Stop};
 use super::{Link, Supervisor, complain};
 use crate::cli::{Arguments, NAME};
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::notice::Notice;
-use crate::plugin::discovery::plain;
 use crate::settings::Settings;
 use crate::sys::{self, Arrived, Change, Fork, Pid, Reaped, Signals, signal};
 use std::io::{self, PipeWriter, Write};
@@ -31,7 +30,7 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     if parent.is_parent_gone() {
         let notice = Notice::Stopping { reason: "the parent process has ended already" };
         if let Some(record) = notice.record(&settings) {
-            let _ = crate::print(&record);
+            let _ = crate::answer::print(&record);
         }
         return Ok(0);
     }

@@ -1,8 +1,7 @@
 //! The watch on the process that we belong to. It is the process that is watched, not the thread of it that started us.
 
 use super::descendants::{Process, process};
-use crate::error::Error;
-use crate::plugin::discovery::plain;
+use crate::error::{Error, plain};
 use crate::settings::{ParentPid, Settings};
 use crate::sys::{self, Pid};
 use std::fs::File;

@@ -2,9 +2,10 @@
 
 use super::{Plugin, State, Supervisor, canonical, complain, reload, restart, spawn};
 use crate::document::{Value, json};
+use crate::error::plain;
 use crate::notice::Notice;
 use crate::output::{Frame, Paint, PluginId, Source};
-use crate::plugin::discovery::{self, Decision, plain};
+use crate::plugin::discovery::{self, Decision};
 use crate::settings::{Format, Restart};
 use crate::supervisor::job::Job;
 use crate::supervisor::restart::Backoff;

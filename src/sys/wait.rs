@@ -1,0 +1,77 @@
+//! Waiting for descriptors: poll(2) and epoll(7).
+
+use super::libc::{self, check};
+use std::ffi::{c_int, c_ulong};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+/// Milliseconds for poll(2) and epoll_wait(2), rounded up so that a deadline has passed when they return.
+fn milliseconds(timeout: Option<Duration>) -> c_int {
+    match timeout {
+        None => -1,
+        Some(timeout) => c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX),
+    }
+}
+
+/// Waits until one of `fds` can be read or has ended, at most `timeout` (`None`: for ever), and says which.
+///
+/// # Errors
+/// ENOMEM, as poll(2) has it. An interruption is a wait that found nothing.
+pub fn wait_readable<const N: usize>(
+    fds: [Option<BorrowedFd<'_>>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    // A negative descriptor is passed over by poll(2).
+    let mut polled =
+        fds.map(|fd| libc::PollFd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events: libc::POLLIN, revents: 0 });
+    // SAFETY: `polled` has N elements.
+    match check(unsafe { libc::poll(polled.as_mut_ptr(), N as c_ulong, milliseconds(timeout)) }) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
+        Err(error) => Err(error),
+        Ok(_) => Ok(polled.map(|fd| fd.revents != 0)),
+    }
+}
+
+/// Waits until `fd` takes bytes again, for a descriptor that somebody set non-blocking.
+pub fn wait_writable(fd: BorrowedFd<'_>) {
+    let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: `polled` is one element.
+    unsafe { libc::poll(&mut polled, 1, -1) };
+}
+
+/// A set of descriptors to wait for, each with a token (epoll(7), level-triggered).
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> io::Result<Epoll> {
+        // SAFETY: no memory is passed; the descriptor returned is ours alone.
+        unsafe { Ok(Epoll(OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::CLOEXEC))?))) }
+    }
+
+    /// # Errors
+    /// ENOMEM, ENOSPC, as epoll_ctl(2) has them.
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let mut event = libc::EpollEvent { events: libc::EPOLLIN, data: token };
+        // SAFETY: `event` is valid for the call.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) }).map(drop)
+    }
+
+    /// Takes `fd` out of the set. Closing alone is not enough: a child between fork and exec may hold it too.
+    pub fn remove(&self, fd: BorrowedFd<'_>) {
+        // SAFETY: DEL ignores the event, which may be null.
+        unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_DEL, fd.as_raw_fd(), ptr::null_mut()) };
+    }
+
+    /// Puts the tokens of the descriptors that are ready into `tokens`, waiting for the first at most `timeout`.
+    pub fn wait(&self, tokens: &mut Vec<u64>, timeout: Option<Duration>) {
+        let mut events = [libc::EpollEvent { events: 0, data: 0 }; 64];
+        // SAFETY: `events` has 64 elements.
+        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds(timeout)) };
+        tokens.clear();
+        tokens.extend(events.iter().take(usize::try_from(count).unwrap_or(0)).map(|event| event.data));
+    }
+}

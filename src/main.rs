@@ -5,6 +5,7 @@ compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subre
 
 mod answer;
 mod cli;
+mod columns;
 mod configuration;
 mod document;
 mod error;
@@ -12,9 +13,9 @@ mod escape;
 mod install;
 mod lines;
 mod lmcache;
+mod log;
 mod nearest;
 mod notice;
-mod output;
 mod plugin;
 mod report;
 mod settings;

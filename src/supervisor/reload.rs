@@ -2,9 +2,9 @@
 //! rest is left alone; a configuration that cannot be used changes nothing.
 
 use super::{NO_LOCATIONS, State, Supervisor, Then};
+use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::output::PluginId;
-use crate::plugin::discovery::{self, Decision};
+use crate::plugin::plan::{self, Decision};
 use crate::settings::Settings;
 use std::collections::hash_map::{DefaultHasher, HashMap};
 use std::fs::File;
@@ -33,30 +33,28 @@ impl Supervisor {
             Err(error) => return self.refuse_reload(error.message()),
         };
         let locations = settings.locations.clone().unwrap_or_default();
-        // How records are written stays as it is: a log does not change its format half-way.
-        settings.format = self.settings.format;
+        // How records are written stays as it is, so that a log does not change its form half-way.
         settings.stderr = self.settings.stderr;
-        settings.is_quiet = self.settings.is_quiet;
         self.settings = settings;
         self.set_environment(&locations);
         for warning in std::mem::take(&mut self.settings.warnings) {
             self.say(&Notice::Warning { plugin: None, reason: &warning });
         }
-        let plan = discovery::plan(&locations, &self.settings.identity);
+        let plan = plan::plan(&locations, &self.settings.identity);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
-        let is_error = |entry: &discovery::Entry| matches!(entry.decision, Decision::Error { .. });
+        let is_error = |entry: &plan::Entry| matches!(entry.decision, Decision::Error { .. });
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
 
         let now = Instant::now();
-        let longest = plan.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+        self.log.align(plan.names());
         let mut old: HashMap<PathBuf, PluginId> =
             self.plugins.iter().map(|(&id, plugin)| (plugin.path.clone(), id)).collect();
         for entry in plan.entries {
             let runs = matches!(entry.decision, Decision::Run { .. });
             match old.get(&entry.path).copied() {
-                None if runs => self.take_in(entry, longest),
+                None if runs => self.take_in(entry),
                 Some(id) if runs => {
                     old.remove(&entry.path);
                     self.renew(id, entry, now);
@@ -75,7 +73,7 @@ impl Supervisor {
     }
 
     /// A plugin that was there before and still is.
-    fn renew(&mut self, id: PluginId, entry: discovery::Entry, now: Instant) {
+    fn renew(&mut self, id: PluginId, entry: plan::Entry, now: Instant) {
         let content = digest(&entry.path);
         let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let policy = self.settings.policy(&file_name);

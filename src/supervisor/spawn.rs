@@ -1,7 +1,8 @@
 //! Starting one process: a plugin with its environment and its pipes, or PROGRAM as if we were not there.
 
 use crate::configuration::Configuration;
-use crate::output::Stream;
+use crate::log::Stream;
+pub use crate::settings::ID_VARIABLE;
 use crate::settings::{Settings, Stderr};
 use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};
 use std::ffi::{CString, OsStr, OsString};
@@ -13,8 +14,6 @@ use std::sync::Arc;
 
 /// The canonical locations that a launcher above us runs, as a JSON array.
 pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
-/// Which launcher and which of its plugins a process belongs to, inherited by all that it starts.
-pub const ID_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_ID";
 
 const PARENT_VARIABLE: &str = "LMCACHE_PLUGIN_PARENT_PID";
 const PREFIXES: [&str; 2] = ["LMCACHE_PLUGIN_", "LMCACHE_RUNTIME_PLUGIN_"];

@@ -110,6 +110,8 @@ impl<'a> Composer<'a> {
             Kind::BlockEntry if context == Context::BlockOrIndentless => {
                 self.sequence(&head, depth, Self::indentless_sequence)
             }
+            // A null for one of PyYAML's loaders, the empty string for the other.
+            _ if head.tag == Some(Tag::Any) => self.refuse_found("expected a value after `!`"),
             _ if head.anchor.is_some() || head.tag.is_some() => Ok(self.scalar(&head, head.offset, "".into(), true)),
             _ => self.refuse_found("expected a value"),
         }

@@ -177,6 +177,7 @@ fn what_every_version_merges_alike_is_read() {
         ("{<<: [{&k retries: 1}, {*k : 2}]}", r#"{"retries":1}"#),
         ("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: [*a, *b]}\n", r#"{"a":{"x":1},"b":{"x":2},"c":{"x":1}}"#),
         ("{<<: {1: a, true: a}}", r#"{"1":"a"}"#),
+        (r#"{<<: {"\u2028": 1, "\u2028": 2}}"#, "{\"\u{2028}\":2}"),
     ]);
 }
 
@@ -205,8 +206,10 @@ fn what_depends_on_the_version_of_pyyaml_is_refused() {
         ("{<<: {~: 1, '~': 2}}", "1:13", "~"),
         // One key in Python, and the first gives its name.
         ("{<<: [{on: 1}, {1: 1}]}", "1:17", "1"),
+        ("{<<: [{'1': x}, {on: x}, {0x1: x}]}", "1:27", "true"),
         // The loaders in C and in Python do not agree whether these share their text.
         (r#"{<<: {"\L": 1, "\L": 2}}"#, "1:16", "\u{2028}"),
+        ("<<:\n- a: 1\n- ? |\n    a", "3:5", "a"),
     ] {
         assert_eq!(read(text), refused(place, key), "{text:?}");
     }
@@ -217,6 +220,7 @@ fn what_only_one_of_the_loaders_of_pyyaml_reads_is_refused() {
     assert_refused(&[
         ("{a:}", "1:3: a `:` right before `,` or a bracket: expected a space between them"),
         ("[a :, b]", "1:4: a `:` right before `,` or a bracket: expected a space between them"),
+        ("a: !\nb: 1\n", "2:1: expected a value after `!`, found a key"),
         ("[?, a]", "1:3: expected a key after `?`, found `,`"),
         ("%X y\n---\n", "1:3: expected `%YAML` or `%TAG` before this"),
         ("%YAML 1.3\n---\n", "1:1: expected version 1.1 or 1.2 of YAML"),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::super::super::Value;
-use super::super::node::{Content, NodeId, Pair, Tag};
+use super::super::node::{Content, Node, NodeId, Pair, Tag};
 use super::super::{MAX_DEPTH, Result};
 use super::{Constructor, Member, Pairs};
 
@@ -14,8 +14,8 @@ pub(super) enum Version {
     /// Before 6.0.4: the first mapping of a list counts, and of several merge keys the last one.
     Older,
     /// Since 6.0.4: the last one counts, but for a key whose text is in memory where that of an earlier one is.
-    /// Of a few texts it is the loader that decides whether they are shared.
-    Newer { shares_more: bool },
+    /// Of a few texts it is the loader, in C or in Python, that decides whether they are.
+    Newer { in_c: bool },
 }
 
 /// What tells the text of one key from that of another.
@@ -42,7 +42,7 @@ impl<'a> Constructor<'a, '_> {
             }
             merged.extend(inherited.into_iter().chain(own).filter(|&[key, _]| match version {
                 Version::Older => true,
-                Version::Newer { shares_more } => texts.insert(self.text_of(key, shares_more)),
+                Version::Newer { in_c } => texts.insert(self.text_of(key, in_c)),
             }));
         }
         Ok(merged)
@@ -78,23 +78,36 @@ impl<'a> Constructor<'a, '_> {
     }
 
     /// CPython keeps one string of each character up to U+00FF, and one empty string.
-    fn text_of(&self, key: NodeId, shares_more: bool) -> Text<'a> {
+    fn text_of(&self, key: NodeId, in_c: bool) -> Text<'a> {
         let node = &self.nodes[key];
         let Some(text) = self.nodes.scalar(node) else { return Text::Of(key) };
         let mut characters = text.chars();
         let is_shared = match (characters.next(), characters.next()) {
             (None, _) => true,
-            // The loader in Python shares these as escapes, and not what it joins from parts, as a block's lines.
-            (Some('\n' | '\u{2028}' | '\u{2029}'), None) => shares_more,
-            (Some('\0'..='\u{FF}'), None) => shares_more || !self.is_last_block(node.offset(), &text),
+            (Some('\0'..='\u{FF}'), None) => in_c || !self.is_joined(node),
+            // In Python the text of these escapes is always the same one.
+            (Some('\u{2028}' | '\u{2029}'), None) => {
+                !in_c && [r#""\L""#, r#""\P""#].iter().any(|escape| self.written(node).starts_with(escape))
+            }
             _ => false,
         };
         if is_shared { Text::Shared(text) } else { Text::Of(key) }
     }
 
-    /// Can this be a block scalar that the document ends with, without a line break?
-    fn is_last_block(&self, offset: usize, text: &str) -> bool {
-        self.text.ends_with(text) && self.text[offset..].contains(['|', '>'])
+    /// Does the loader in Python put the one character of this scalar together from parts? So it does with a block
+    /// and the line break after it, also where that is the end of the file.
+    fn is_joined(&self, node: &Node) -> bool {
+        let written = self.written(node);
+        written.starts_with(['|', '>']) && !written.lines().next().is_some_and(|header| header.contains('-'))
+    }
+
+    /// The text from a scalar on, without its anchor and tag.
+    fn written(&self, node: &Node) -> &'a str {
+        let mut written = &self.text[node.offset()..];
+        while written.starts_with(['&', '!']) {
+            written = written.split_once([' ', '\n']).map_or("", |(_, rest)| rest.trim_start());
+        }
+        written
     }
 
     /// Refuses a mapping that merges, if another version makes something else of it than these members.
@@ -106,27 +119,32 @@ impl<'a> Constructor<'a, '_> {
         depth: usize,
     ) -> Result<()> {
         let position_of: HashMap<Pair, usize> = pairs.nodes.iter().copied().zip(0..).collect();
-        for shares_more in [false, true] {
-            let mut newer = self.merged(index, Version::Newer { shares_more }, depth)?;
+        for in_c in [false, true] {
+            let mut newer = self.merged(index, Version::Newer { in_c }, depth)?;
             newer.extend(self.own(index));
             let newer = pairs.unite(newer.iter().map(|pair| position_of[pair]), |_, _| ());
-            let newer: HashMap<&str, &Member> = newer.iter().map(|member| (pairs.name(member), member)).collect();
+            let mut newer: HashMap<&str, &Member> = newer.iter().map(|member| (pairs.name(member), member)).collect();
             for member in older {
-                let other = newer.get(pairs.name(member));
-                if other.is_some_and(|other| is_same(pairs.value(member), pairs.value(other))) {
-                    continue;
+                let other = newer.remove(pairs.name(member));
+                if other.is_none_or(|other| !is_same(pairs.value(member), pairs.value(other))) {
+                    return self.refuse_merge(pairs, member, other.unwrap_or(member));
                 }
-                let both = [Some(member), other.copied()].into_iter().flatten();
-                let positions = both.flat_map(|member| [member.name, member.value]);
-                let keys = positions.map(|position| &self.nodes[pairs.nodes[position][0]]);
-                let Some(second) = keys.max_by_key(|node| node.offset()) else { continue };
-                let key = pairs.name(member);
-                let message = "is merged with several values, and the version of PyYAML decides which one counts: \
-                               expected it once, or beside the `<<`";
-                return self.refuse(second, &["the key `", key, "` ", message].concat());
+            }
+            if let Some(member) = newer.values().min_by_key(|member| member.name) {
+                return self.refuse_merge(pairs, member, member);
             }
         }
         Ok(())
+    }
+
+    /// Refuses the last of the keys that these two members are made from.
+    fn refuse_merge(&self, pairs: &Pairs<'a, '_>, one: &Member, other: &Member) -> Result<()> {
+        let positions = [one.name, one.value, other.name, other.value];
+        let keys = positions.map(|position| &self.nodes[pairs.nodes[position][0]]);
+        let last = keys.into_iter().fold(keys[0], |last, key| if key.offset() > last.offset() { key } else { last });
+        let message = "is merged with several values, and the version of PyYAML decides which one counts: \
+                       expected it once, or beside the `<<`";
+        self.refuse(last, &["the key `", pairs.name(one), "` ", message].concat())
     }
 }
 

@@ -20,15 +20,13 @@ import urllib.request
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 WORK = os.path.join(REPOSITORY, "target", "check-plugins")
 ROOT = os.path.join(WORK, "root")  # where the packages are unpacked
-VENV = os.path.join(WORK, "venv")
+VENV = os.path.join(REPOSITORY, "target", "venv", "plugins")
 PLUGINS = os.path.join(REPOSITORY, "scripts", "plugins")
 PACKAGES = [
     *("prometheus", "prometheus-pushgateway", "prometheus-alertmanager", "victoria-metrics"),
     *("rsyslog", "libestr0", "libfastjson4", "liblognorm5"),
     "busybox",
 ]
-# What LMCache's metrics need at import, its own pins left aside; torch is not among it.
-WHEELS = "flask fastapi uvicorn uvloop httptools prometheus_client pyyaml numpy requests msgspec psutil py-cpuinfo aiohttp cachetools".split()
 TARGET = "x86_64-unknown-linux-musl"
 
 
@@ -64,18 +62,10 @@ def unpack(directory):
     shutil.rmtree(packages)
 
 
-def make_environment(directory):
-    """Only bin/python of it is used, which does not mind that it is moved."""
-    sh(sys.executable, "-m", "venv", "--clear", directory)
-    pip = [directory + "/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    sh(*pip, *WHEELS)
-    sh(*pip, "--no-deps", "lmcache==0.5.6")
-
-
 def install():
     os.makedirs(WORK, exist_ok=True)
     once(ROOT, PACKAGES, unpack)
-    once(VENV, WHEELS, make_environment)
+    sh(os.path.join(REPOSITORY, "scripts", "venv"), "plugins")
 
 
 def find_launcher():

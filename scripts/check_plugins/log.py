@@ -11,6 +11,7 @@ import time
 
 import peers
 from bench import ROOT, check, end, free_port, is_alive, until
+from certificates import make_certificates
 from lines import Lines
 from servers import Servers
 
@@ -186,19 +187,6 @@ def slow_server(bench):
     check("the next one ships the rest", lambda: backlog.position() == os.path.getsize(backlog.path), 60)
     check("each line exactly once", lambda: backlog.has_each_once(bytes(server.received)), 0)
     end(backlog.process)
-
-
-def make_certificates(bench):
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, cwd=bench.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    for name in ("ca", "other-ca"):
-        openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-days", "2", "-keyout", name + ".key", "-out", name + ".crt")
-    for name in ("server", "client"):
-        bench.write(name + ".ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        openssl("req", *key, "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
-        openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", name + ".ext", "-out", name + ".crt")
 
 
 def tls(bench, servers):
@@ -479,7 +467,7 @@ def kills(bench, servers, count):
     servers.start(server)
     lines = Lines(bench.path("million.log"), servers.received(server))
     lines.write(count)
-    process = bench.plugin(PLUGIN, {"server": servers.address[server], "file": lines.path, "interval": 0.2}, "million")
+    process = bench.plugin(PLUGIN, {"server": servers.address[server], "file": lines.path, "interval": 0.2}, "kills")
     began = time.monotonic()
     size = lambda: os.path.getsize(servers.received(server))
     for kill in range(3):

@@ -3,9 +3,8 @@
 
 use crate::cli::{Arguments, Opt};
 use crate::document::{Malformed, Members, Value, json, yaml};
-use crate::error::Error;
-use crate::plugin::discovery::plain;
-use crate::settings::variable_of_lmcache;
+use crate::error::{Error, plain};
+use crate::lmcache::variable_of_lmcache;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::mem::ManuallyDrop;
@@ -19,7 +18,7 @@ pub const VARIABLE_LIMIT: usize = 131_072;
 const VARIABLE_OVERHEAD: usize = "LMCACHE_RUNTIME_PLUGIN_CONFIG=".len() + 1;
 
 /// The document that plugins receive.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Configuration {
     Fits(OsString),
     /// Larger than one variable may be, even without its white space.

@@ -1,5 +1,7 @@
 //! What keeps the launcher itself from doing as it was told. Printed in one place, by `main`.
 
+use std::io;
+
 /// An error and, by its variant, the exit status.
 #[derive(Debug, PartialEq)]
 pub enum Error {
@@ -23,5 +25,14 @@ impl Error {
         match self {
             Error::Usage(message) | Error::No(message) => message,
         }
+    }
+}
+
+/// An error in words, without Rust's "(os error 2)".
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
     }
 }

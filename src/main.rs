@@ -3,24 +3,33 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subreapers, signalfd and /proc");
 
+mod answer;
 mod cli;
+mod columns;
 mod configuration;
+mod descendants;
 mod document;
 mod error;
 mod escape;
+mod guard;
 mod install;
 mod lines;
+mod link;
+mod lmcache;
+mod log;
 mod nearest;
 mod notice;
-mod output;
+mod parent;
 mod plugin;
 mod report;
 mod settings;
 mod supervisor;
 mod sys;
 mod timestamp;
+mod witness;
 
-use cli::{Command, Request};
+use answer::print;
+use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
@@ -48,21 +57,13 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            supervisor::run(*arguments, settings)
+            log::check_descriptor(settings.log_fd)?;
+            supervisor::refuse_circle(&settings)?;
+            guard::run(*arguments, settings)
         }
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
-        Command::Install => install::install(&arguments.operands[0]),
+        Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
-}
-
-/// Writes an answer to standard output in one go.
-///
-/// # Errors
-/// No: nobody took it.
-pub fn print(text: &[u8]) -> Result<u8, Error> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {error}")))
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::notice::Record;
-use crate::plugin::discovery::{self, Decision, Entry, Plan};
+use crate::plugin::plan::{self, Decision, Entry, Plan};
 use crate::settings::{Format, Settings};
 use crate::supervisor::NO_LOCATIONS;
 use crate::{escape, sys};
@@ -27,7 +27,7 @@ pub fn list(settings: &Settings) -> Result<u8, Error> {
             }
         }
     }
-    crate::print(&out)
+    crate::answer::print(&out)
 }
 
 /// Says what is wrong, and whether anything is.
@@ -78,13 +78,13 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
         let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
         row(&[format!("{files} file{file}, {running} run here, {problems} problem{problem}").as_bytes()], &mut out);
     }
-    crate::print(&out)?;
+    crate::answer::print(&out)?;
     Ok(u8::from(problems > 0))
 }
 
 fn plan(settings: &Settings) -> Result<Plan, Error> {
     match &settings.locations {
-        Some(locations) => Ok(discovery::plan(locations, &settings.identity)),
+        Some(locations) => Ok(plan::plan(locations, &settings.identity)),
         None => Err(Error::Usage(NO_LOCATIONS.into())),
     }
 }

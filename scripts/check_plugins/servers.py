@@ -67,8 +67,10 @@ class Servers:
         return self.bench.start(name, ROOT + "/usr/bin/victoria-metrics", *options)
 
     def start_alertmanager(self, name):
-        self.bench.write("alertmanager.yml", "{route: {receiver: none}, receivers: [{name: none}]}")
-        options = ["--config.file=alertmanager.yml", f"--storage.path={name}", f"--web.listen-address={self.address[name]}", "--cluster.listen-address="]
+        """One that is called short resolves after 3 s what it does not hear of, else it is 5 min."""
+        timeout = "3s" if name.endswith("short") else "5m"
+        self.bench.write(name + ".yml", f"{{global: {{resolve_timeout: {timeout}}}, route: {{receiver: none}}, receivers: [{{name: none}}]}}")
+        options = [f"--config.file={name}.yml", f"--storage.path={name}", f"--web.listen-address={self.address[name]}", "--cluster.listen-address="]
         return self.bench.start(name, ROOT + "/usr/bin/prometheus-alertmanager", *options)
 
     def start_discover(self, name):

@@ -1,0 +1,66 @@
+//! What can be asked of a descriptor.
+
+use super::libc::{self, check};
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A duplicate of the descriptor that a caller passed by number. Children get neither, unless it is one of the standard
+/// streams: the number itself stays open.
+///
+/// # Errors
+/// EBADF where nothing is open under that number.
+pub fn duplicate_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; the duplicate is ours alone.
+    unsafe {
+        let duplicate = OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?);
+        if number > 2 {
+            let flags = check(libc::fcntl(number, libc::F_GETFD))?;
+            check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
+        }
+        Ok(duplicate)
+    }
+}
+
+/// Whether the descriptor of this number takes what is written to it.
+///
+/// # Errors
+/// EBADF where nothing is open under that number.
+pub fn is_open_for_writing(number: i32) -> io::Result<bool> {
+    // SAFETY: no memory is passed.
+    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFL) })?;
+    Ok(flags & libc::O_ACCMODE != libc::O_RDONLY)
+}
+
+/// Makes reads from `fd` return at once. For a pipe this concerns our end alone.
+///
+/// # Errors
+/// None for an open descriptor.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both commands take and return plain integers.
+    unsafe {
+        let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
+        check(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::NONBLOCK)).map(drop)
+    }
+}
+
+/// Asks for `bytes` of room in a pipe (F_SETPIPE_SZ). Refused for anything else, and past the user's share of pipe
+/// memory (pipe(7)): then it stays as it was.
+pub fn grow_pipe(fd: BorrowedFd<'_>, bytes: i32) -> bool {
+    // SAFETY: the command takes an int.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) > 0 }
+}
+
+/// Whether `fd` is a pipe, or a FIFO (F_GETPIPE_SZ).
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETPIPE_SZ) > 0 }
+}
+
+/// How many bytes can be read from a pipe now (FIONREAD).
+pub fn bytes_waiting(fd: BorrowedFd<'_>) -> usize {
+    let mut count: c_int = 0;
+    // SAFETY: FIONREAD writes one int to `count`.
+    unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count as *mut c_int) };
+    usize::try_from(count).unwrap_or(0)
+}

@@ -391,7 +391,7 @@ def rotations(bench, servers):
     for how, following in followings.items():
         check(f"{how}: the first lines are there", lambda: following.position() == os.path.getsize(following.path))
     # While the server is away, and nobody reads either.
-    for how, following in followings.items():
+    for following in followings.values():
         end(following.process)
         following.settings["server"] = away
         following.write(50)

@@ -43,7 +43,8 @@ wrong() {
 
 # names JSON: those of a mapping. Without what is escaped, that is what stands in quotes before a colon.
 names() {
-    printf '%s\n' "$1" | sed 's/\\./ /g' | tr '{,' '\n\n' | sed -n 's/^ *"\([^"]*\)" *:.*/\1/p'
+    printf '%s\n' "$1" | sed 's/\\./ /g; s/[{,]/\
+/g' | sed -n 's/^ *"\([^"]*\)" *:.*/\1/p'
 }
 
 # setting NAME DEFAULT: null counts only where it is the default.
@@ -111,7 +112,7 @@ fields=
 mapping=$(setting headers null)
 case $mapping in
 null) ;;
-{*})
+"{"*"}")
     for name in $(names "$mapping"); do
         case $name in *[!A-Za-z0-9_-]*) wrong "plugin.$NAME.headers is to be a mapping of header names to texts" ;; esac
         fields="$fields$name: $(text "headers/$name" "")

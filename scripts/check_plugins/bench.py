@@ -24,7 +24,8 @@ VENV = os.path.join(WORK, "venv")
 PLUGINS = os.path.join(REPOSITORY, "scripts", "plugins")
 PACKAGES = [
     *("prometheus", "prometheus-pushgateway", "prometheus-alertmanager", "victoria-metrics"),
-    *("rsyslog", "libestr0", "libfastjson4", "liblognorm5"),
+    *("rsyslog", "rsyslog-gnutls", "libestr0", "libfastjson4", "liblognorm5"),
+    *("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1", "nginx", "logrotate", "libpopt0"),
     "busybox",
 ]
 # What LMCache's metrics need at import, its own pins left aside; torch is not among it.

@@ -308,7 +308,8 @@ def basic(user_and_password):
 def reason(error):
     """The library's errors in a few words; of other kinds the name alone, they may quote anything."""
     if isinstance(error, (OSError, http.client.HTTPException)):
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return re.sub(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$", "", words)
     return type(error).__name__
 
 
@@ -703,7 +704,7 @@ def main():
             target.forget(identity)
             say("stopped")
         except Fault as fault:
-            say(f"stopped, but our group is still there: {target.name} {fault.args[0]}")
+            say(f"stopped, but our group could not be deleted: {target.name} {fault.args[0]}")
     return 0
 
 

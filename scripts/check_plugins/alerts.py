@@ -89,6 +89,7 @@ def check_settings(bench):
     }
     settings.check_wrong(bench, PLUGIN, good, wrong)
     settings.check_not_enabled(bench, PLUGIN, {"interval": 5, "max_fds": 1})
+    settings.check_same_lines([PLUGIN, "all_metrics_reporter.py"], "# ---- settings", "# ---- what is ")
 
 
 def check_start(bench, servers):

@@ -2,6 +2,7 @@
 redirects, a backend that is away or silent. And what a plugin makes of each."""
 
 import glob
+import os
 import socket
 import subprocess
 
@@ -18,6 +19,7 @@ def make_certificates(bench):
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for name in ("ca", "other-ca"):
         openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-days", "2", "-keyout", name + ".key", "-out", name + ".crt")
+    openssl("genrsa", "-aes128", "-passout", "pass:abcd", "-out", "locked.key")
     bench.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     for name in ("server", "client"):
         openssl("req", *key, "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
@@ -77,6 +79,8 @@ class Gateway:
 def check_ways(bench, gateway, start, has_arrived):
     """start(name, address, **settings) starts the plugin; has_arrived() asks the server behind."""
 
+    os.mkfifo(bench.path("fifo"))
+
     def path(name):
         return f"http://{gateway.plain}/{name}"
 
@@ -100,11 +104,13 @@ def check_ways(bench, gateway, start, has_arrived):
         "no token file": (path("token"), {"bearer_token_file": bench.path("no-such-file")}, "bearer_token_file: No such file or directory"),
         "an empty token file": (path("token"), {"bearer_token_file": gateway.file("empty", "")}, "bearer_token_file is to have one line"),
         "a token with a line break": (path("token"), {"bearer_token_file": gateway.file("two-lines", f"{TOKEN}\n{TOKEN}")}, "bearer_token_file is to have one line"),
+        "a token file that is a FIFO": (path("token"), {"bearer_token_file": bench.path("fifo")}, "bearer_token_file is to have one line"),
         "a token that is not ASCII": (path("token"), {"bearer_token_file": gateway.file("umlaut", TOKEN + "ä")}, "characters that no header can hold"),
         "another password": (path("password").replace("//", f"//kv:not-{PASSWORD}@"), {}, "refuses: 401 Unauthorized: set plugin."),
         "another CA": (f"https://{gateway.tls}/tls", {**tls, "ca_file": bench.path("other-ca.crt")}, "certificate verify failed"),
         "the system's CAs": (f"https://{gateway.tls}/tls", {**tls, "ca_file": None}, "certificate verify failed"),
         "no client certificate": (f"https://{gateway.tls}/tls", {"ca_file": tls["ca_file"]}, " is away: "),
+        "a key with a password": (f"https://{gateway.tls}/tls", {**tls, "key_file": bench.path("locked.key")}, "ca_file, cert_file or key_file: "),
         "no CA file": (f"https://{gateway.tls}/tls", {**tls, "ca_file": bench.path("no-such-file")}, "ca_file, cert_file or key_file: No such file or directory"),
         "TLS where there is none": (f"https://{gateway.plain}/tls", tls, " is away: "),
         "no TLS where there is": (f"http://{gateway.tls}/tls", {}, " is away: "),

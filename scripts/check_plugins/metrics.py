@@ -168,12 +168,13 @@ def check_refusals(bench, servers):
         "a page for people": answer("200 OK", b"<html>welcome", "Content-Type: text/html; charset=utf-8"),
         "an error whose body never ends": drip(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 100\r\n\r\n", b"x", 0.3),
         "an error whose body is cut": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 100\r\n\r\nx",
+        "a redirect to what is no URL": answer("302 Found", b"", "Location: http://[::1"),
         "an error in control characters": answer("500 \x1b[31mred", b"\x1b[2J\x00\xff"),
     }.items():
         target.answer = reply if callable(reply) else lambda request: reply
         name = what.replace(" ", "-")
         running = reporter(bench, name, source, pushgateway=target.url)
-        check(f"{what} is an error in one line", lambda: re.search(r" refuses: (it answers|502 Bad Gateway|500 ).*\n", bench.tail(name)))
+        check(f"{what} is an error in one line", lambda: re.search(r" refuses: (it answers|502 Bad Gateway|500 |302 Found: it redirects to what is no URL).*\n", bench.tail(name)))
         end(running)
         check("no traceback, no control characters", lambda: "Traceback" not in bench.tail(name) and bench.tail(name).replace("\n", "").isprintable(), 0)
     target.answer = lambda request: answer("200 OK", b'{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}', "Content-Type: application/json")

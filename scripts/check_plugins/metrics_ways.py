@@ -25,6 +25,11 @@ def check_connections(bench, servers):
     check("with its password, and not for scraping", lambda: proxy.requests[-1].headers["proxy-authorization"].startswith("Basic ") and all(request.method in ("PUT", "DELETE") for request in proxy.requests), 0)
     end(running)
     check_no_secret(bench, "proxy")
+    for what in ("http://a:b", "socks5://127.0.0.1:9", f"http://user:{SECRET}@:x"):
+        running = reporter(bench, "no-proxy", source, {"http_proxy": what, "no_proxy": ""}, pushgateway="http://gateway.example:9091")
+        check("a proxy that is none is an error", lambda: "is not asked: http_proxy of the environment is no http:// URL" in bench.tail("no-proxy"))
+        end(running)
+        os.unlink(bench.path("no-proxy.log"))
     path = bench.path("socket_7000")
     listening = Source(PAGE % 5)
     listening.listener.close()

@@ -31,6 +31,7 @@ def run(bench):
     metrics_ways.check_connections(bench, servers)
     metrics_ways.check_keys(bench, servers)
     metrics_ways.check_launcher(bench, servers)
+    metrics_ways.check_own_launcher(bench, servers)
     metrics_ways.check_collector(bench)
 
 

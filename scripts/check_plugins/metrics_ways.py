@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 
-from bench import REPOSITORY, check, end, free_port
+from bench import PLUGINS, REPOSITORY, check, end, free_port
 from fake import Fake, answer
 from gateway import Gateway, check_ways
 from reporting import PAGE, PLUGIN, SECRET, Source, check_no_secret, reporter, value
@@ -30,6 +30,11 @@ def check_connections(bench, servers):
         check("a proxy that is none is an error", lambda: "is not asked: http_proxy of the environment is no http:// URL" in bench.tail("no-proxy"))
         end(running)
         os.unlink(bench.path("no-proxy.log"))
+    asked = Fake(lambda request: answer("202 Accepted"))
+    running = reporter(bench, "query", source, pushgateway=f"{asked.address}/below/?token={SECRET}")
+    check("an address with a path and a query: both are sent", lambda: asked.requests and re.fullmatch(r"/below/metrics/job/lmcache/.*\?token=" + SECRET, asked.requests[0].path))
+    end(running)
+    check_no_secret(bench, "query")
     path = bench.path("socket_7000")
     listening = Source(PAGE % 5)
     listening.listener.close()
@@ -104,6 +109,24 @@ def check_launcher(bench, servers):
             source.page = PAGE % 1
         seconds = end(running)
         check(f"ended in {seconds:.2f} s", lambda: seconds < 3 and not value(servers, source), 2)
+
+
+def check_own_launcher(bench, servers):
+    """The metrics of the launcher above the plugin, after another plugin of it was restarted twice."""
+    if subprocess.run([bench.launcher, "status", "--help"], capture_output=True).returncode:
+        print(f"      {os.path.basename(bench.launcher)} has no command `status`: not checked")
+        return
+    source = Source()
+    bench.write("crashes.sh", f"echo >> {bench.path('runs')}\n[ $(wc -l < {bench.path('runs')}) -gt 2 ] || exit 3\nexec sleep 600\n")
+    config = {"url": source.url + "/metrics", "pushgateway": servers.url["pushgateway"], "interval": 0.2}
+    document = {"extra_config": {f"plugin.all_metrics_reporter.{name}": value for name, value in config.items()}}
+    command = [bench.launcher, "run", "--control", bench.path("control"), "--restart", "on-failure", "--parent-pid", str(os.getpid())]
+    running = bench.start("launcher", *command, os.path.join(PLUGINS, PLUGIN), bench.path("crashes.sh"), env={"LMCACHE_PLUGIN_CONFIG": json.dumps(document)})
+    for metric, expected in (("restarts_total", "2"), ("up", "1"), ("last_exit_status", "3")):
+        selector = f'lmcache_plugin_{metric}{{plugin="crashes.sh",job="lmcache",endpoint="{source.address}"}}'
+        check(f"Prometheus has {metric} {expected} of a plugin that was restarted twice", lambda: servers.metric("prometheus", selector) == [expected])
+    check("and LMCache's own beside it", lambda: servers.metric("prometheus", f'lmcache:g{{endpoint="{source.address}"}}') == ["1"])
+    end(running)
 
 
 OTLP_PAGE = b"""# HELP lmcache:requests_total Requests.

@@ -26,15 +26,105 @@ pub enum Command {
     Install,
 }
 
-const COMMANDS: [(&str, Command); 5] = [
-    ("run", Command::Run),
-    ("list", Command::List),
-    ("check", Command::Check),
-    ("get", Command::Get),
-    ("install", Command::Install),
+/// What the command line knows about a command.
+struct CommandRow {
+    command: Command,
+    name: &'static str,
+    /// What follows the name.
+    usage: &'static str,
+    /// A clause for the list of commands.
+    summary: &'static str,
+    /// Sentences for the help text of the command.
+    about: &'static str,
+    operands: Operands,
+    options: &'static [Opt],
+}
+
+/// How many operands a command takes.
+struct Operands {
+    least: usize,
+    most: usize,
+    /// What is said where there are fewer.
+    wanted: &'static str,
+}
+
+const ANY_NUMBER: Operands = Operands { least: 0, most: usize::MAX, wanted: "" };
+
+/// `list` and `check` take what `run` takes, so that the same line can be tried without starting anything.
+const OPTIONS_OF_RUN: &[Opt] = &[
+    Opt::Config,
+    Opt::Role,
+    Opt::WorkerId,
+    Opt::WorkerCount,
+    Opt::ExtraConfig,
+    Opt::Format,
+    Opt::Quiet,
+    Opt::Stderr,
+    Opt::Restart,
+    Opt::GracePeriod,
+    Opt::ParentPid,
+    Opt::ParentFd,
+    Opt::Control,
+    Opt::Watch,
+    Opt::LogFd,
+    Opt::Nice,
+    Opt::OomScoreAdj,
 ];
 
-/// The options, each an index into [`OPTIONS`].
+const COMMANDS: &[CommandRow] = &[
+    CommandRow {
+        command: Command::Run,
+        name: "run",
+        usage: "[OPTIONS] [LOCATION...] [-- PROGRAM [ARG...]]",
+        summary: "run the plugins of this role and worker (the default)",
+        about: "Run the plugins of this role and worker until the parent or PROGRAM ends, and log what they print.\n\
+                Without LOCATION they come from the environment or the configuration file.\n\n\
+                SIGTERM, SIGINT, SIGQUIT stop everything (twice: at once); SIGHUP reads configuration and locations\n\
+                again; SIGUSR1 logs the state of each plugin. With PROGRAM, signals are passed on to it instead.",
+        operands: ANY_NUMBER,
+        options: OPTIONS_OF_RUN,
+    },
+    CommandRow {
+        command: Command::List,
+        name: "list",
+        usage: "[OPTIONS] [LOCATION...]",
+        summary: "say what would run here, how, and why the rest would not",
+        about: "Say what would run here, how, and why the rest would not. Starts nothing.",
+        operands: ANY_NUMBER,
+        options: OPTIONS_OF_RUN,
+    },
+    CommandRow {
+        command: Command::Check,
+        name: "check",
+        usage: "[OPTIONS] [LOCATION...]",
+        summary: "as list, and exit 1 if anything is wrong",
+        about: "Say what is wrong with the plugins, one line each, and exit 1 if anything is.",
+        operands: ANY_NUMBER,
+        options: OPTIONS_OF_RUN,
+    },
+    CommandRow {
+        command: Command::Get,
+        name: "get",
+        usage: "[OPTIONS] POINTER",
+        summary: "print one value of the configuration",
+        about: "Print one value of the configuration, by its RFC 6901 JSON Pointer: a string bare, anything else as JSON.\n\
+                \"\" is the whole document. Inside a plugin it reads the configuration that the plugin was given.\n\n\
+                Example: get /extra_config/plugin.frontend.port --default 8080",
+        operands: Operands { least: 1, most: 1, wanted: "a POINTER, such as /extra_config/key, or \"\" for all" },
+        options: &[Opt::Config, Opt::ExtraConfig, Opt::Default],
+    },
+    CommandRow {
+        command: Command::Install,
+        name: "install",
+        usage: "[OPTIONS] DIR",
+        summary: "copy this executable into a directory",
+        about: "Copy this executable into DIR, replacing an older one even while it runs.",
+        operands: Operands { least: 1, most: 1, wanted: "a DIR" },
+        options: &[Opt::Bridge],
+    },
+];
+
+/// The options. Each has a row in [`OPTIONS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opt {
     Config,
@@ -49,34 +139,69 @@ pub enum Opt {
     GracePeriod,
     ParentPid,
     ParentFd,
+    Control,
+    Watch,
+    LogFd,
     Nice,
     OomScoreAdj,
     Default,
+    Bridge,
 }
 
-/// Name, placeholder of the value (empty: a switch), and one line of help for every [`Opt`], in its order.
-const OPTIONS: [(&str, &str, &str); 15] = [
-    ("--config", "FILE", "lmcache.yaml, or strict JSON if the name ends in .json [LMCACHE_CONFIG_FILE]"),
-    ("--role", "ROLE", "role of this process, empty for none [LMCACHE_RUNTIME_PLUGIN_ROLE]"),
-    ("--worker-id", "N", "id of this worker [LMCACHE_RUNTIME_PLUGIN_WORKER_ID, else 0]"),
-    ("--worker-count", "N", "workers in all [LMCACHE_RUNTIME_PLUGIN_WORKER_COUNT, else 1]"),
-    ("--extra-config", "JSON", "object whose members replace those of extra_config"),
-    ("--format", "text|json", "format of the log, of list and of check [text]"),
-    ("--quiet", "", "no notices of the launcher's own but problems"),
-    ("--stderr", "merged|separate", "one stream in exact order, or two labelled ones [merged]"),
-    ("--restart", "never|on-failure|always", "what to do when a plugin ends [never]"),
-    ("--grace-period", "SECONDS", "from SIGTERM to SIGKILL, fractions allowed [5]"),
-    ("--parent-pid", "PID", "the process whose end ends us, 0 for none [the parent]"),
-    ("--parent-fd", "FD", "a pipe whose end of file means that the parent is gone"),
-    ("--nice", "N", "scheduling priority of plugins, -20 to 19"),
-    ("--oom-score-adj", "N", "how readily the kernel sacrifices plugins, -1000 to 1000"),
-    ("--default", "VALUE", "printed when the value is not there, instead of an error"),
+/// What the command line knows about an option.
+struct OptionRow {
+    option: Opt,
+    name: &'static str,
+    /// Stands for the value; empty for a switch.
+    placeholder: &'static str,
+    meaning: &'static str,
+}
+
+const fn row(option: Opt, name: &'static str, placeholder: &'static str, meaning: &'static str) -> OptionRow {
+    OptionRow { option, name, placeholder, meaning }
+}
+
+const OPTIONS: &[OptionRow] = &[
+    row(
+        Opt::Config,
+        "--config",
+        "FILE",
+        "lmcache.yaml, or strict JSON if the name ends in .json [LMCACHE_CONFIG_FILE]",
+    ),
+    row(Opt::Role, "--role", "ROLE", "role of this process, empty for none [LMCACHE_RUNTIME_PLUGIN_ROLE]"),
+    row(Opt::WorkerId, "--worker-id", "N", "id of this worker [LMCACHE_RUNTIME_PLUGIN_WORKER_ID, else 0]"),
+    row(Opt::WorkerCount, "--worker-count", "N", "workers in all [LMCACHE_RUNTIME_PLUGIN_WORKER_COUNT, else 1]"),
+    row(Opt::ExtraConfig, "--extra-config", "JSON|@FILE", "object whose members replace those of extra_config"),
+    row(Opt::Format, "--format", "text|json", "format of the log, of list and of check [text]"),
+    row(Opt::Quiet, "--quiet", "", "no notices of the launcher's own but problems"),
+    row(Opt::Stderr, "--stderr", "merged|separate", "one stream in exact order, or two labelled ones [merged]"),
+    row(Opt::Restart, "--restart", "never|on-failure|always", "what to do when a plugin ends [never]"),
+    row(Opt::GracePeriod, "--grace-period", "SECONDS", "from SIGTERM to SIGKILL, fractions allowed [5]"),
+    row(
+        Opt::ParentPid,
+        "--parent-pid",
+        "PID",
+        "the process whose end ends us, 0 for none [the parent; none with PROGRAM]",
+    ),
+    row(Opt::ParentFd, "--parent-fd", "FD", "a pipe whose end of file means that the parent is gone"),
+    row(
+        Opt::Control,
+        "--control",
+        "SOCKET",
+        "Unix socket on which a running launcher answers [LMCACHE_PLUGIN_LAUNCHER_CONTROL]",
+    ),
+    row(Opt::Watch, "--watch", "", "reload when a location or the configuration file changes"),
+    row(Opt::LogFd, "--log-fd", "FD", "descriptor that takes the log [1]"),
+    row(Opt::Nice, "--nice", "N", "scheduling priority of plugins, -20 to 19"),
+    row(Opt::OomScoreAdj, "--oom-score-adj", "N", "how readily the kernel sacrifices plugins, -1000 to 1000"),
+    row(Opt::Default, "--default", "VALUE", "printed when the value is not there, instead of an error"),
+    row(Opt::Bridge, "--bridge", "", "also all_launcher.sh, the plugin by which LMCache starts the launcher"),
 ];
 
 /// Everything that was typed after the command.
 #[derive(Debug, Default, PartialEq)]
 pub struct Arguments {
-    values: [Option<OsString>; OPTIONS.len()],
+    values: Vec<(Opt, OsString)>,
     /// LOCATION..., POINTER or DIR.
     pub operands: Vec<OsString>,
     /// PROGRAM and its arguments; empty without `--`.
@@ -86,13 +211,13 @@ pub struct Arguments {
 impl Arguments {
     /// The value of an option as typed, the last one where it was given twice; empty for a switch.
     pub fn value(&self, option: Opt) -> Option<&OsStr> {
-        self.values[option as usize].as_deref()
+        self.values.iter().rfind(|(given, _)| *given == option).map(|(_, value)| value.as_os_str())
     }
 }
 
 /// The name of an option, with its dashes.
 pub fn option_name(option: Opt) -> &'static str {
-    OPTIONS[option as usize].0
+    OPTIONS.iter().find(|row| row.option == option).map_or("", |row| row.name)
 }
 
 /// Reads the arguments that follow the program's name.
@@ -101,22 +226,26 @@ pub fn option_name(option: Opt) -> &'static str {
 /// Usage: an unknown command or option, with the nearest known one; a value that is missing or too many.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let mut words = words.into_iter().peekable();
-    let command = match words.peek().map(|word| word.to_string_lossy()).as_deref() {
+    let row = match words.peek().map(|word| word.to_string_lossy()).as_deref() {
         Some("--help" | "-h") => return Ok(Request::Help(None)),
         Some("--version" | "-V") => return Ok(Request::Version),
+        Some("help") => {
+            let named = words.nth(1).map(|word| command(&word.to_string_lossy())).transpose()?;
+            return Ok(Request::Help(named.map(|row| row.command)));
+        }
         Some(word) if !word.starts_with('-') => command(word)?,
         Some(_) | None => return run(words),
     };
     words.next();
-    arguments(command, words)
+    arguments(row, words)
 }
 
 /// Reads the arguments of `run` where the command is left out.
 fn run(words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
-    let request = arguments(Command::Run, words)?;
+    let request = arguments(command("run")?, words)?;
     if let Request::Do(_, arguments) = &request
         && let Some(word) = arguments.operands.first()
-        && COMMANDS.iter().any(|(name, _)| *word == **name)
+        && COMMANDS.iter().any(|row| *word == *row.name)
     {
         let word = word.to_string_lossy();
         return Err(Error::Usage(format!(
@@ -126,56 +255,55 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
     Ok(request)
 }
 
-fn command(word: &str) -> Result<Command, Error> {
-    if let Some(&(_, command)) = COMMANDS.iter().find(|(name, _)| *name == word) {
-        return Ok(command);
+fn command(word: &str) -> Result<&'static CommandRow, Error> {
+    if let Some(row) = COMMANDS.iter().find(|row| row.name == word) {
+        return Ok(row);
     }
-    let names = "the commands are run, list, check, get and install";
-    Err(Error::Usage(match nearest(word, COMMANDS.iter().map(|(name, _)| *name)) {
-        Some(known) => format!("unknown command `{word}`; did you mean `{known}`? ({names})"),
+    let known = || COMMANDS.iter().map(|row| row.name);
+    let names = ["the commands are ", &known().collect::<Vec<_>>().join(", "), " and help"].concat();
+    Err(Error::Usage(match nearest(word, known().chain(["help"])) {
+        Some(near) => format!("unknown command `{word}`; did you mean `{near}`? ({names})"),
         None => format!("unknown command `{word}`; {names}"),
     }))
 }
 
-fn arguments(command: Command, mut words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
+fn arguments(row: &CommandRow, mut words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
     let mut arguments = Arguments::default();
     while let Some(word) = words.next() {
         match word.as_bytes() {
-            b"--" if command == Command::Run => {
+            b"--" if row.command == Command::Run => {
                 arguments.program = words.collect();
                 if arguments.program.is_empty() {
                     return Err(Error::Usage("`--` wants a PROGRAM after it".into()));
                 }
                 break;
             }
-            b"--" if matches!(command, Command::List | Command::Check) => {
+            b"--" if matches!(row.command, Command::List | Command::Check) => {
                 return Err(Error::Usage("`--` and a PROGRAM belong to `run`; this command starts nothing".into()));
             }
             b"--" => {
                 arguments.operands.extend(words);
                 break;
             }
-            b"--help" | b"-h" => return Ok(Request::Help(Some(command))),
+            b"--help" | b"-h" => return Ok(Request::Help(Some(row.command))),
             b"--version" | b"-V" => return Ok(Request::Version),
-            [b'-', _, ..] => option(command, &word, &mut words, &mut arguments)?,
+            [b'-', _, ..] => option(row, &word, &mut words, &mut arguments)?,
             _ => arguments.operands.push(word),
         }
     }
-    match (command, arguments.operands.len()) {
-        (Command::Get, 0) => {
-            Err(Error::Usage("get wants a POINTER, such as /extra_config/key, or \"\" for all".into()))
-        }
-        (Command::Install, 0) => Err(Error::Usage("install wants a DIR".into())),
-        (Command::Get | Command::Install, 2..) => {
-            Err(Error::Usage(format!("one argument too many: `{}`", arguments.operands[1].to_string_lossy())))
-        }
-        _ => Ok(Request::Do(command, Box::new(arguments))),
+    let Operands { least, most, wanted } = row.operands;
+    if arguments.operands.len() < least {
+        return Err(Error::Usage(format!("{} wants {wanted}", row.name)));
     }
+    if let Some(surplus) = arguments.operands.get(most) {
+        return Err(Error::Usage(format!("one argument too many: `{}`", surplus.to_string_lossy())));
+    }
+    Ok(Request::Do(row.command, Box::new(arguments)))
 }
 
 /// Takes `--name`, `--name value` or `--name=value`.
 fn option(
-    command: Command,
+    row: &CommandRow,
     word: &OsStr,
     words: &mut impl Iterator<Item = OsString>,
     arguments: &mut Arguments,
@@ -183,17 +311,16 @@ fn option(
     let mut halves = word.as_bytes().splitn(2, |&byte| byte == b'=');
     let name = String::from_utf8_lossy(halves.next().unwrap_or_default());
     let attached = halves.next().map(|value| OsString::from_vec(value.to_vec()));
-    let Some(index) = OPTIONS.iter().position(|(known, ..)| *known == name) else {
-        return Err(Error::Usage(match nearest(&name, OPTIONS.iter().map(|(known, ..)| *known)) {
-            Some(known) => format!("unknown option `{name}`; did you mean `{known}`?"),
+    let Some(known) = OPTIONS.iter().find(|known| known.name == name) else {
+        return Err(Error::Usage(match nearest(&name, OPTIONS.iter().map(|known| known.name)) {
+            Some(near) => format!("unknown option `{name}`; did you mean `{near}`?"),
             None => format!("unknown option `{name}`; see `{NAME} --help`"),
         }));
     };
-    if !takes(command, index) {
+    if !row.options.contains(&known.option) {
         return Err(Error::Usage(format!("`{name}` is not an option of this command; see its --help")));
     }
-    let (_, placeholder, _) = OPTIONS[index];
-    let value = match (placeholder, attached) {
+    let value = match (known.placeholder, attached) {
         ("", None) => OsString::new(),
         ("", Some(_)) => return Err(Error::Usage(format!("`{name}` takes no value"))),
         (_, Some(value)) => value,
@@ -201,53 +328,16 @@ fn option(
             words.next().ok_or_else(|| Error::Usage(format!("`{name}` wants a value: {name} {placeholder}")))?
         }
     };
-    arguments.values[index] = Some(value);
+    arguments.values.push((known.option, value));
     Ok(())
-}
-
-/// `list` and `check` take what `run` takes, so that the same line can be tried without starting anything.
-fn takes(command: Command, index: usize) -> bool {
-    match command {
-        Command::Run | Command::List | Command::Check => index != Opt::Default as usize,
-        Command::Get => [Opt::Config as usize, Opt::ExtraConfig as usize, Opt::Default as usize].contains(&index),
-        Command::Install => false,
-    }
 }
 
 /// The help text of the program, or of one command.
 pub fn help(command: Option<Command>) -> String {
-    let (usage, about) = match command {
-        None => return overview(),
-        Some(Command::Run) => (
-            "run [OPTIONS] [LOCATION...] [-- PROGRAM [ARG...]]",
-            "Run the plugins of this role and worker until the parent or PROGRAM ends, and log what they print.\n\
-             Without LOCATION they come from the environment or the configuration file.\n\n\
-             SIGTERM, SIGINT, SIGQUIT stop everything (twice: at once); SIGHUP reads configuration and locations\n\
-             again; SIGUSR1 logs the state of each plugin. With PROGRAM, signals are passed on to it instead.",
-        ),
-        Some(Command::List) => (
-            "list [OPTIONS] [LOCATION...]",
-            "Say what would run here, how, and why the rest would not. Starts nothing.",
-        ),
-        Some(Command::Check) => (
-            "check [OPTIONS] [LOCATION...]",
-            "Say what is wrong with the plugins, one line each, and exit 1 if anything is.",
-        ),
-        Some(Command::Get) => (
-            "get [OPTIONS] POINTER",
-            "Print one value of the configuration, by its RFC 6901 JSON Pointer: a string bare, anything else as JSON.\n\
-             \"\" is the whole document. Inside a plugin it reads the configuration that the plugin was given.\n\n\
-             Example: get /extra_config/plugin.frontend.port --default 8080",
-        ),
-        Some(Command::Install) => {
-            ("install DIR", "Copy this executable into DIR, replacing an older one even while it runs.")
-        }
-    };
-    let mut text = format!("Usage: {NAME} {usage}\n\n{about}\n\nOptions:\n");
-    for (index, (name, placeholder, meaning)) in OPTIONS.iter().enumerate() {
-        if command.is_some_and(|command| takes(command, index)) {
-            option_line(&mut text, name, placeholder, meaning);
-        }
+    let Some(row) = COMMANDS.iter().find(|row| Some(row.command) == command) else { return overview() };
+    let mut text = format!("Usage: {NAME} {} {}\n\n{}\n\nOptions:\n", row.name, row.usage, row.about);
+    for option in OPTIONS.iter().filter(|option| row.options.contains(&option.option)) {
+        option_line(&mut text, option.name, option.placeholder, option.meaning);
     }
     option_line(&mut text, "--help", "", "this text");
     text
@@ -258,27 +348,18 @@ fn overview() -> String {
         "Runs LMCache plugins beside a process, logs every line they print, and leaves nothing behind.\n\n\
          Usage: {NAME} [run] [OPTIONS] [LOCATION...] [-- PROGRAM [ARG...]]\n"
     );
-    for usage in [
-        "list    [OPTIONS] [LOCATION...]",
-        "check   [OPTIONS] [LOCATION...]",
-        "get     [OPTIONS] POINTER",
-        "install DIR",
-    ] {
-        text.push_str(&format!("       {NAME} {usage}\n"));
+    for row in &COMMANDS[1..] {
+        text.push_str(&format!("       {NAME} {:<7} {}\n", row.name, row.usage));
     }
-    text.push_str(
-        "\nCommands:\n\
-         \x20 run      run the plugins of this role and worker (the default)\n\
-         \x20 list     say what would run here, how, and why the rest would not\n\
-         \x20 check    as list, and exit 1 if anything is wrong\n\
-         \x20 get      print one value of the configuration\n\
-         \x20 install  copy this executable into a directory\n\n\
-         Options:\n",
-    );
-    for (name, placeholder, meaning) in &OPTIONS {
-        option_line(&mut text, name, placeholder, meaning);
+    text.push_str("\nCommands:\n");
+    for row in COMMANDS {
+        text.push_str(&format!("  {:<8} {}\n", row.name, row.summary));
     }
-    option_line(&mut text, "--help, --version", "", "also: COMMAND --help");
+    text.push_str("\nOptions:\n");
+    for row in OPTIONS {
+        option_line(&mut text, row.name, row.placeholder, row.meaning);
+    }
+    option_line(&mut text, "--help, --version", "", "also: COMMAND --help, help COMMAND");
     text
 }
 
@@ -311,6 +392,27 @@ mod tests {
     }
 
     #[test]
+    fn help_is_a_word_too() {
+        for (line, command) in [("help", None), ("help get", Some(Command::Get)), ("get --help", Some(Command::Get))] {
+            assert_eq!(typed(line), Ok(Request::Help(command)), "{line}");
+        }
+        assert!(typed("help gte").is_err_and(|error| error.message().contains("did you mean `get`")));
+    }
+
+    #[test]
+    fn every_command_and_option_is_told_of() {
+        let overview = help(None);
+        for row in COMMANDS {
+            assert!(overview.contains(row.name) && help(Some(row.command)).contains(row.about), "{}", row.name);
+        }
+        for row in OPTIONS {
+            assert!(overview.contains(row.name) && row.name == option_name(row.option), "{}", row.name);
+            let is_taken = COMMANDS.iter().any(|command| command.options.contains(&row.option));
+            assert!(is_taken, "no command takes {}", row.name);
+        }
+    }
+
+    #[test]
     fn a_value_is_attached_or_follows() {
         assert_eq!(typed("run --role=worker plugins"), typed("run plugins --role worker"));
         assert_eq!(typed("run --worker-id -1"), typed("run --worker-id=-1"));
@@ -321,7 +423,7 @@ mod tests {
         for (line, words) in [
             ("--role worker list plugins", ["comes before all options", "list ..."]),
             ("rnu", ["unknown command `rnu`", "did you mean `run`"]),
-            ("plugins/", ["unknown command `plugins/`", "run, list, check, get and install"]),
+            ("plugins/", ["unknown command `plugins/`", "run, list, check, get, install and help"]),
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),
             ("run --role", ["`--role` wants a value", "--role ROLE"]),
             ("run --quiet=yes", ["`--quiet` takes no value", ""]),

@@ -5,25 +5,31 @@ compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subre
 
 mod answer;
 mod cli;
+mod columns;
 mod configuration;
+mod descendants;
 mod document;
 mod error;
 mod escape;
+mod guard;
 mod install;
 mod lines;
+mod link;
 mod lmcache;
+mod log;
 mod nearest;
 mod notice;
-mod output;
+mod parent;
 mod plugin;
 mod report;
 mod settings;
 mod supervisor;
 mod sys;
 mod timestamp;
+mod witness;
 
 use answer::print;
-use cli::{Command, Request};
+use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
@@ -51,11 +57,13 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            supervisor::run(*arguments, settings)
+            log::check_descriptor(settings.log_fd)?;
+            supervisor::refuse_circle(&settings)?;
+            guard::run(*arguments, settings)
         }
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
-        Command::Install => install::install(&arguments.operands[0]),
+        Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }

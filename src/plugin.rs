@@ -1,5 +1,8 @@
 //! Which files are plugins, which of them run here, and by which command. Starts nothing.
 
-pub mod discovery;
+mod advice;
+mod decide;
 pub mod interpreter;
 pub mod name;
+pub mod plan;
+mod search;

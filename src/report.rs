@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::notice::Record;
-use crate::plugin::discovery::{self, Decision, Entry, Plan};
+use crate::plugin::plan::{self, Decision, Entry, Plan};
 use crate::settings::{Format, Settings};
 use crate::supervisor::NO_LOCATIONS;
 use crate::{escape, sys};
@@ -84,7 +84,7 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
 
 fn plan(settings: &Settings) -> Result<Plan, Error> {
     match &settings.locations {
-        Some(locations) => Ok(discovery::plan(locations, &settings.identity)),
+        Some(locations) => Ok(plan::plan(locations, &settings.identity)),
         None => Err(Error::Usage(NO_LOCATIONS.into())),
     }
 }

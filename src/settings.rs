@@ -29,6 +29,14 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
+    #[allow(dead_code)]
+    /// The socket on which requests are answered.
+    pub control: Option<PathBuf>,
+    #[allow(dead_code)]
+    /// Whether a change of what was read is a reload.
+    pub is_watching: bool,
+    /// The number of the descriptor that takes the log.
+    pub log_fd: i32,
     pub program: Vec<OsString>,
     /// What is not wrong enough to stop for.
     pub warnings: Vec<String>,
@@ -81,9 +89,17 @@ const STDERRS: [(&str, Stderr); 2] = [("merged", Stderr::Merged), ("separate", S
 const RESTARTS: [(&str, Restart); 3] =
     [("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)];
 
+const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 /// The keys of `extra_config` that begin with `plugin.launcher.`; `locations` is read by the LMCache bridge.
-const LAUNCHER_KEYS: [&str; 6] = ["restart", "grace_period", "format", "quiet", "stderr", "locations"];
+const LAUNCHER_KEYS: [&str; 8] =
+    ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
 const LAUNCHER_PREFIX: &str = "plugin.launcher.";
+
+/// Where a running launcher answers, for those it starts and for the commands that ask it.
+pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
+/// The canonical locations that a launcher above us runs, as a JSON array.
+pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
 
 impl Settings {
     /// How the plugin with this file name is treated.
@@ -98,6 +114,12 @@ impl Settings {
     /// From SIGTERM to SIGKILL, for what belongs to no plugin.
     pub fn grace_period(&self) -> Duration {
         self.default_policy.grace_period
+    }
+
+    /// The longest that any plugin has.
+    pub fn longest_grace_period(&self) -> Duration {
+        let own = self.policies.values().filter_map(|(_, grace_period)| *grace_period);
+        own.chain([self.grace_period()]).max().unwrap_or_default()
     }
 
     /// Resolves everything that `run`, `list` and `check` need.
@@ -126,11 +148,16 @@ impl Settings {
             nice: within(arguments, Opt::Nice, -20, 19)?,
             oom_score_adj: within(arguments, Opt::OomScoreAdj, -1000, 1000)?,
             parent: match within(arguments, Opt::ParentPid, 0, Pid::MAX)? {
-                None => ParentPid::AtStart,
+                None if arguments.program.is_empty() => ParentPid::AtStart,
+                // It would outlive whoever started it, and so it does here.
+                None => ParentPid::None,
                 Some(0) => ParentPid::None,
                 Some(pid) => ParentPid::Given(pid),
             },
             parent_fd: within(arguments, Opt::ParentFd, 0, i32::MAX)?,
+            control: control(arguments).or(extra.control),
+            is_watching: arguments.value(Opt::Watch).is_some() || extra.is_watching.unwrap_or(false),
+            log_fd: within(arguments, Opt::LogFd, 0, i32::MAX)?.unwrap_or(1),
             program: arguments.program.clone(),
             warnings,
             default_policy: Policy {
@@ -162,6 +189,14 @@ fn overridable(
 /// The value of an option, or of the variables that stand for it.
 fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString> {
     arguments.value(option).map(OsStr::to_os_string).or_else(|| variable_of_lmcache(variable).map(|(_, value)| value))
+}
+
+/// Where the command line or the environment wants requests to be answered. What a launcher above us tells those that it
+/// started, us too, is its own socket.
+fn control(arguments: &Arguments) -> Option<PathBuf> {
+    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
+    let variable = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
+    arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }
 
 /// A whole number of the identity: its value, and the text that plugins get.
@@ -235,6 +270,8 @@ struct Extra {
     format: Option<Format>,
     is_quiet: Option<bool>,
     stderr: Option<Stderr>,
+    control: Option<PathBuf>,
+    is_watching: Option<bool>,
     default: (Option<Restart>, Option<Duration>),
     policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
 }
@@ -250,9 +287,9 @@ impl Extra {
                     "grace_period" => extra.default.1 = Some(duration(value).map_err(wrong)?),
                     "format" => extra.format = Some(choose(value, &FORMATS).map_err(wrong)?),
                     "stderr" => extra.stderr = Some(choose(value, &STDERRS).map_err(wrong)?),
-                    "quiet" => {
-                        extra.is_quiet = Some(choose(value, &[("true", true), ("false", false)]).map_err(wrong)?)
-                    }
+                    "quiet" => extra.is_quiet = Some(choose(value, &SWITCH).map_err(wrong)?),
+                    "control" => extra.control = Some(value.into()),
+                    "watch" => extra.is_watching = Some(choose(value, &SWITCH).map_err(wrong)?),
                     "locations" => {}
                     unknown => warnings.push(match nearest(unknown, LAUNCHER_KEYS) {
                         Some(near) => {

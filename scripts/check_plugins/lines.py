@@ -34,3 +34,9 @@ class Lines:
 
     def all_there(self):
         return len(set(self.numbers())) == self.written
+
+    def is_confirmed(self):
+        """Whether the reporter's saved position is the end of the log."""
+        with open(os.path.join(os.path.dirname(self.path), f".{os.path.basename(self.path)}.shipped")) as file:
+            inode, offset, *_ = map(int, file.read().split())
+        return (inode, offset) == (os.stat(self.path).st_ino, os.path.getsize(self.path))

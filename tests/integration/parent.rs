@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::processes;
-use crate::sandbox::{self, Sandbox, wait_for};
+use crate::sandbox::{self, Running, Sandbox, wait_for};
 
 const SLEEPING: &str = "#!/bin/sh\necho ready\nexec sleep 1000\n";
 const TICKING: &str = "#!/bin/sh\nwhile :; do echo tick; sleep 0.05; done\n";
@@ -134,15 +134,33 @@ fn a_killed_python_parent_leaves_no_plugin() {
     sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
 }
 
-#[test]
-fn a_program_goes_too_when_the_parent_does() {
-    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    let host = "import subprocess, sys, time\nsubprocess.Popen(sys.argv[1:])\ntime.sleep(1000)\n";
+/// A host that starts the launcher with PROGRAM, and what the launcher is told of it.
+fn with_program<'a>(sandbox: &'a Sandbox, options: &str) -> Running<'a> {
+    sandbox.plugin("all_x.sh", SLEEPING);
+    let host = format!(
+        "import os, subprocess, sys, time\n\
+         subprocess.Popen([sys.argv[1], 'run', '--grace-period', '0.5', {options} *sys.argv[2:]])\n\
+         time.sleep(1000)\n"
+    );
     sandbox.write("host.py", host);
-    let program = ["--", "sh", "-c", "trap '' TERM HUP; while :; do sleep 0.1; done"];
-    let arguments = ["host.py", sandbox::LAUNCHER, "run", "--grace-period", "0.5", "plugins"];
-    let running = sandbox.command("python3", arguments).args(program).start();
+    let program = ["plugins", "--", "sh", "-c", "trap '' TERM HUP; while :; do echo tick; sleep 0.1; done"];
+    let running = sandbox.command("python3", ["host.py", sandbox::LAUNCHER]).args(program).start();
     running.wait_for_stdout("] ready");
-    running.signal("KILL");
+    running
+}
+
+#[test]
+fn a_program_goes_too_when_the_parent_that_was_given_does() {
+    let sandbox = Sandbox::new();
+    with_program(&sandbox, "'--parent-pid', str(os.getpid()),").signal("KILL");
     sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
+}
+
+#[test]
+fn a_program_outlives_the_parent_as_it_would_alone() {
+    let sandbox = Sandbox::new();
+    let running = with_program(&sandbox, "");
+    running.signal("KILL");
+    wait_for("the host is gone", || !processes::is_alive(running.pid()));
+    wait_for_ticks(|| running.stdout().matches("tick").count(), 10);
 }

@@ -1,0 +1,69 @@
+//! What `check` says of a file beyond the decision.
+
+use super::decide::find_program;
+use super::interpreter::FirstLine;
+use super::name::{self, Identity, RoleScope, WorkerScope};
+use super::plan::Entry;
+use crate::sys;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+/// What `check` says beyond the decision.
+pub fn advise(
+    entry: &mut Entry,
+    scope: &name::Scope,
+    identity: &Identity,
+    first_line: &FirstLine,
+    is_elf: bool,
+    metadata: &Metadata,
+) {
+    let advice = &mut entry.advice;
+    if first_line.has_byte_order_mark {
+        advice.push("a byte order mark (BOM) before `#!`: save it as UTF-8 without one".into());
+    }
+    if first_line.has_carriage_return {
+        advice.push("the first line ends in CRLF: convert the file to Unix line ends".into());
+    }
+    if first_line.shebang.is_none() && !is_elf {
+        advice.push("no first line says what runs it: add one, such as #!/usr/bin/env python3".into());
+    }
+    if let Some((program, Some(argument))) = &first_line.shebang
+        && program.ends_with(b"/env")
+        && !argument.starts_with(b"-")
+        && !argument.contains(&b'=')
+        && find_program(argument).is_none()
+    {
+        advice.push(format!("env will not find `{}` in PATH: install it", String::from_utf8_lossy(argument)));
+    }
+    if let RoleScope::Unknown(part) = &scope.role
+        && let Some(near) = name::near_role(part, identity.role.as_deref())
+    {
+        advice.push(format!("`{part}` is no role; did you mean `{near}`?"));
+    }
+    match &scope.worker {
+        WorkerScope::Id(id) if *id >= identity.worker_count => {
+            let count = identity.worker_count;
+            advice
+                .push(format!("worker id {id} never occurs with --worker-count {count}: rename it, or give the count"));
+        }
+        WorkerScope::TooLarge(digits) => advice.push(format!("worker id {digits} is too large to match: rename it")),
+        WorkerScope::Id(_) | WorkerScope::Every => {}
+    }
+    advice.extend(writable_by_others(metadata));
+}
+
+/// What others could do to a file or directory that root is about to trust.
+pub fn writable_by_others(metadata: &Metadata) -> Option<String> {
+    if !sys::is_root() {
+        return None;
+    }
+    if metadata.mode() & 0o002 != 0 {
+        Some("everybody can write it, and it runs as root: chmod o-w".into())
+    } else if metadata.uid() != 0 {
+        Some(format!("user {} can write it, and it runs as root: chown root", metadata.uid()))
+    } else if metadata.mode() & 0o020 != 0 && metadata.gid() != 0 {
+        Some(format!("group {} can write it, and it runs as root: chmod g-w", metadata.gid()))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,161 @@
+//! Locations to a plan: every file that was met, whether it runs here, by which command, and what is wrong with it.
+
+use super::decide::examine;
+use super::name::{Identity, LABEL};
+use super::search::files;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// What was found at the locations.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Locations as given, files below each by path.
+    pub entries: Vec<Entry>,
+    /// Locations, or directories below them, that cannot be searched.
+    pub bad_locations: Vec<BadLocation>,
+    /// What others could do to the directories that were searched.
+    pub directory_advice: Vec<(PathBuf, String)>,
+}
+
+/// A location that is missing or cannot be read.
+#[derive(Debug)]
+pub struct BadLocation {
+    pub location: PathBuf,
+    pub problem: String,
+    /// It is not there, and not only out of reach for now.
+    pub is_gone: bool,
+}
+
+/// One file.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    /// As reached from the location.
+    pub path: PathBuf,
+    /// The file name, with as many parent directories as tell it from the other plugins that run.
+    pub name: OsString,
+    pub decision: Decision,
+    /// What is said when it runs, too.
+    pub warnings: Vec<String>,
+    /// What only `check` says.
+    pub advice: Vec<String>,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub digest: u64,
+}
+
+/// Whether a file runs here.
+#[derive(Debug, PartialEq)]
+pub enum Decision {
+    Run {
+        command: Vec<OsString>,
+        reason: String,
+    },
+    Skip {
+        reason: String,
+    },
+    /// It should run here and cannot.
+    Error {
+        reason: String,
+    },
+}
+
+impl Entry {
+    pub fn new(path: PathBuf, decision: Decision) -> Entry {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_os_string();
+        Entry { path, name, decision, warnings: Vec::new(), advice: Vec::new(), fingerprint: Fingerprint::default() }
+    }
+
+    pub fn skip(path: PathBuf, reason: impl Into<String>) -> Entry {
+        Entry::new(path, Decision::Skip { reason: reason.into() })
+    }
+}
+
+impl Plan {
+    /// The names of what runs here.
+    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
+        let runs = |entry: &&Entry| matches!(entry.decision, Decision::Run { .. });
+        self.entries.iter().filter(runs).map(|entry| entry.name.as_os_str())
+    }
+}
+
+/// Searches `locations` and decides about every file.
+pub fn plan(locations: &[PathBuf], identity: &Identity) -> Plan {
+    let mut plan = Plan::default();
+    let mut seen = HashMap::new();
+    for location in locations {
+        for (path, is_location) in files(location, &mut plan) {
+            let entry = examine(path, is_location, identity, &mut seen);
+            plan.entries.push(entry);
+        }
+    }
+    tell_apart(&mut plan.entries);
+    plan
+}
+
+/// Gives plugins that run here and share a file name, with one another or with the launcher's own label, as many parent
+/// directories as tell them apart.
+fn tell_apart(entries: &mut [Entry]) {
+    let mut groups: HashMap<OsString, Vec<usize>> = HashMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if matches!(entry.decision, Decision::Run { .. }) {
+            groups.entry(entry.name.clone()).or_default().push(index);
+        }
+    }
+    for (name, indexes) in groups {
+        if indexes.len() == 1 && name != LABEL {
+            continue;
+        }
+        let longest = indexes.iter().map(|&index| entries[index].path.components().count()).max().unwrap_or(1).max(2);
+        let names = (2..=longest)
+            .map(|count| indexes.iter().map(|&index| last_components(&entries[index].path, count)).collect::<Vec<_>>())
+            .find(|names| {
+                let mut sorted: Vec<&OsString> = names.iter().collect();
+                sorted.sort();
+                sorted.windows(2).all(|pair| pair[0] != pair[1])
+            });
+        for (index, name) in indexes.into_iter().zip(names.into_iter().flatten()) {
+            entries[index].name = name;
+        }
+    }
+}
+
+fn last_components(path: &Path, count: usize) -> OsString {
+    // A bare name has a directory, too.
+    let path = if path.components().count() == 1 { &Path::new(".").join(path) } else { path };
+    let components: Vec<_> = path.components().collect();
+    let tail = &components[components.len().saturating_sub(count)..];
+    tail.iter().collect::<PathBuf>().into_os_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_of_one_name_are_told_apart_by_their_directories() {
+        let run = |path: &str| Entry::new(path.into(), Decision::Run { command: vec![], reason: String::new() });
+        let mut entries = vec![run("/a/x/p.sh"), run("/b/x/p.sh"), run("/b/y/p.sh"), run("/b/q.sh")];
+        tell_apart(&mut entries);
+        let names: Vec<_> = entries.iter().map(|entry| entry.name.to_str().unwrap()).collect();
+        assert_eq!(names, ["a/x/p.sh", "b/x/p.sh", "b/y/p.sh", "q.sh"]);
+    }
+
+    #[test]
+    fn the_label_of_the_launcher_is_no_name_of_a_plugin() {
+        let run = |path: &str| Entry::new(path.into(), Decision::Run { command: vec![], reason: String::new() });
+        for (paths, expected) in [
+            (&["/a/launcher"][..], &["a/launcher"][..]),
+            (&["launcher"], &["./launcher"]),
+            (&["./launcher", "b/launcher"], &["./launcher", "b/launcher"]),
+        ] {
+            let mut entries: Vec<Entry> = paths.iter().map(|path| run(path)).collect();
+            tell_apart(&mut entries);
+            let names: Vec<_> = entries.iter().map(|entry| entry.name.to_str().unwrap()).collect();
+            assert_eq!(names, expected);
+        }
+    }
+}

@@ -1,12 +1,12 @@
 """HAProxy before a server, as people put it there: TLS with client certificates, passwords, tokens,
 redirects, a backend that is away or silent. And what a plugin makes of each."""
 
-import glob
 import os
 import socket
 import subprocess
 
 from bench import ROOT, check, end, free_port
+from servers import libraries
 
 PASSWORD, TOKEN = "s3cret-password", "s3cret-token"
 REDIRECTS = ("301", "302", "303", "307", "308")
@@ -67,8 +67,7 @@ class Gateway:
              server one 127.0.0.1:{self.silent.getsockname()[1]}
             """,
         )
-        libraries = glob.glob(ROOT + "/usr/lib/*-linux-gnu")[0]
-        bench.start("gateway", ROOT + "/usr/sbin/haproxy", "-db", "-f", "gateway.cfg", env={"LD_LIBRARY_PATH": libraries})
+        bench.start("gateway", ROOT + "/usr/sbin/haproxy", "-db", "-f", "gateway.cfg", env={"LD_LIBRARY_PATH": libraries()})
         check("HAProxy is up", lambda: socket.create_connection(self.plain.split(":"), 1).close() is None)
 
     def file(self, name, text):

@@ -113,7 +113,7 @@ def check_launcher(bench, servers):
 
 def check_own_launcher(bench, servers):
     """The metrics of the launcher above the plugin, after another plugin of it was restarted twice."""
-    if subprocess.run([bench.launcher, "status", "--help"], capture_output=True).returncode:
+    if "prometheus" not in subprocess.run([bench.launcher, "status", "--help"], capture_output=True, text=True).stdout:
         print(f"      {os.path.basename(bench.launcher)} has no command `status`: not checked")
         return
     source = Source()
@@ -168,6 +168,10 @@ def check_collector(bench):
         "lmcache:untyped gauge inf",
     ]
     check("the schema's own reader finds what was on the page", lambda: read.stdout.splitlines() == expected or print(read.stdout, read.stderr), 0)
+    odd = Source(b'# TYPE lmcache:h histogram\nlmcache:h_bucket{le="x"} 1\nlmcache:h_count NaN\n')
+    running = reporter(bench, "otlp-odd", odd, otlp=taker.address)
+    check("a histogram without numbers is an error", lambda: "is not asked: a histogram or summary" in bench.tail("otlp-odd"))
+    end(running)
     agent = bench.path("rotel-agent")
     shutil.copy(glob.glob(os.path.dirname(os.path.dirname(python)) + "/lib/python*/site-packages/rotel/rotel-agent")[0], agent)
     os.chmod(agent, 0o755)

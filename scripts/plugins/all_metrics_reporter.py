@@ -184,9 +184,7 @@ class Server:
     def read(self, setting):
         """A secret out of its file, which may come late and change."""
         try:
-            # What is no regular file is not waited for.
-            with open(self.settings[setting], encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
-                secret = file.read(65536).strip()
+            secret = read_secret(self.settings[setting])
         except (OSError, ValueError) as error:
             raise Fault(f"is not asked: {self.prefix}{setting}: {reason(error)}") from None
         if not secret or not secret.isprintable():
@@ -290,7 +288,7 @@ class Server:
 
     def refusal(self, answer, page):
         """The fault that an answer is which is none of success."""
-        what = f"refuses: {answer.status} {printable(answer.reason)}".rstrip()
+        what = f"refuses: {answer.status} {self.hide(answer.reason)}".rstrip()
         if answer.status == 401:
             return Fault(f"{what}: set {self.wanted}")
         if answer.status < 400:
@@ -298,7 +296,7 @@ class Server:
                 target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
             except ValueError:
                 return Fault(f"{what}: it redirects to what is no URL")
-            return Fault(f"{what}: it redirects to {target.scheme}://{printable(target.netloc.rpartition('@')[2] + target.path)}")
+            return Fault(f"{what}: it redirects to {self.hide(target.scheme + '://' + target.netloc.rpartition('@')[2] + target.path)}")
         return Fault(what, self.hide(page.decode("utf-8", "replace")))
 
     def hide(self, words):
@@ -306,6 +304,12 @@ class Server:
         for secret in self.secrets:
             words = words.replace(secret, "***") if secret and len(secret) > 3 else words
         return printable(words)[:200]
+
+
+def read_secret(path):
+    """The file's text; what is no regular file is not waited for."""
+    with open(path, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        return file.read(65536).strip()
 
 
 def basic(user_and_password):
@@ -388,7 +392,8 @@ def parse(page, wanted=None):
             continue
         if not family or not family.has(name):
             family = families.setdefault(name, Family(name))
-        family.samples.append([name, labels, sample.group(3), sample.group(4)])
+        at = sample.group(4)  # in whole milliseconds; another format has seconds
+        family.samples.append([name, labels, sample.group(3), at if at and "." not in at else None])
     return {name: family for name, family in families.items() if family.samples}
 
 
@@ -447,7 +452,7 @@ def render(families, identity=None, with_time=True):
         for name, labels, value, at in family.samples:
             labels = ",".join(f'{label}="{text}"' for label, text in {**labels, **(identity or {})}.items())
             lines.append(f"{name}{{{labels}}} {value}" + (f" {at}" if at and with_time else ""))
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
 # ---- where it is pushed to ----
@@ -467,9 +472,9 @@ class Pushgateway(Server):
         path = "/metrics"
         for label, value in identity.items():
             if "/" not in value and value.strip("."):
-                path += f"/{label}/{urllib.parse.quote(value, safe='')}"
+                path += f"/{label}/{urllib.parse.quote(value, safe='', errors='replace')}"
             else:  # what a path cannot hold goes in base64
-                path += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode()).decode()}"
+                path += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode('utf-8', 'replace')).decode()}"
         return path
 
     def forget(self, identity):
@@ -495,7 +500,10 @@ class OpenTelemetry(Server):
     def push(self, families, identity):
         resource = {"service.name": identity["job"], "service.instance.id": identity["instance"]}
         now = time.time_ns()
-        metrics = [otlp_metric(family, {"endpoint": identity["endpoint"]}, now) for family in families.values()]
+        try:
+            metrics = [otlp_metric(family, {"endpoint": identity["endpoint"]}, now) for family in families.values()]
+        except (ValueError, OverflowError):
+            raise Fault("is not asked: a histogram or summary of the page has no numbers where it should") from None
         scopes = [{"scope": {"name": NAME}, "metrics": metrics}]
         body = json.dumps({"resourceMetrics": [{"resource": {"attributes": attributes(resource)}, "scopeMetrics": scopes}]})
         _, page = self.exchange("POST", "/v1/metrics", body.encode(), {"Content-Type": "application/json"})
@@ -526,7 +534,7 @@ def otlp_metric(family, identity, now):
             continue
         point = series.setdefault(tuple(sorted(unescaped.items())), {"": 0.0, "_sum": 0.0, "_count": 0.0, "bounds": []})
         point["attributes"] = attributes({**unescaped, **identity})
-        point["timeUnixNano"] = str(int(float(at) * 1e6) if at else now)
+        point["timeUnixNano"] = str(int(at) * 1_000_000 if at else now)
         if bound is None:
             point["" if part == "_total" else part] = float(value)
         else:
@@ -607,8 +615,8 @@ class LMCache(Server):
         """The key, from where LMCache's own server takes those that it accepts."""
         names = ("LMCACHE_API_KEY", "LMCACHE_HTTP_API_KEY")
         for path in [*(os.environ.get(name + "_FILE") for name in names), *self.key_files]:
-            with contextlib.suppress(OSError, ValueError, TypeError), open(path, encoding="utf-8") as file:
-                return file.read(65536).strip()
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                return read_secret(path)
         return next(filter(None, map(os.environ.get, names)), None)
 
     def scrape(self, wanted):

@@ -194,9 +194,7 @@ class Server:
     def read(self, setting):
         """A secret out of its file, which may come late and change."""
         try:
-            # What is no regular file is not waited for.
-            with open(self.settings[setting], encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
-                secret = file.read(65536).strip()
+            secret = read_secret(self.settings[setting])
         except (OSError, ValueError) as error:
             raise Fault(f"is not asked: {self.prefix}{setting}: {reason(error)}") from None
         if not secret or not secret.isprintable():
@@ -300,7 +298,7 @@ class Server:
 
     def refusal(self, answer, page):
         """The fault that an answer is which is none of success."""
-        what = f"refuses: {answer.status} {printable(answer.reason)}".rstrip()
+        what = f"refuses: {answer.status} {self.hide(answer.reason)}".rstrip()
         if answer.status == 401:
             return Fault(f"{what}: set {self.wanted}")
         if answer.status < 400:
@@ -308,7 +306,7 @@ class Server:
                 target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
             except ValueError:
                 return Fault(f"{what}: it redirects to what is no URL")
-            return Fault(f"{what}: it redirects to {target.scheme}://{printable(target.netloc.rpartition('@')[2] + target.path)}")
+            return Fault(f"{what}: it redirects to {self.hide(target.scheme + '://' + target.netloc.rpartition('@')[2] + target.path)}")
         return Fault(what, self.hide(page.decode("utf-8", "replace")))
 
     def hide(self, words):
@@ -316,6 +314,12 @@ class Server:
         for secret in self.secrets:
             words = words.replace(secret, "***") if secret and len(secret) > 3 else words
         return printable(words)[:200]
+
+
+def read_secret(path):
+    """The file's text; what is no regular file is not waited for."""
+    with open(path, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        return file.read(65536).strip()
 
 
 def basic(user_and_password):

@@ -9,6 +9,7 @@ import time
 import settings
 from bench import PLUGINS, check, descendants, end
 from fake import Fake, answer, drip
+from gateway import Gateway, check_ways
 from servers import Servers, alertmanager_template
 
 PLUGIN = "worker_process_alert.py"
@@ -46,6 +47,7 @@ def run(bench):
         check_repetition(bench, servers)
         check_clocks(bench, servers)
         check_identity(bench, servers)
+        check_connections(bench, servers)
         check_refusals(bench)
         check_deadlines(bench)
         check_memory(bench, servers)
@@ -87,6 +89,7 @@ def check_settings(bench):
     }
     settings.check_wrong(bench, PLUGIN, good, wrong)
     settings.check_not_enabled(bench, PLUGIN, {"interval": 5, "max_fds": 1})
+    settings.check_same_lines([PLUGIN, "all_metrics_reporter.py"], "# ---- settings", "# ---- what is ")
 
 
 def check_start(bench, servers):
@@ -147,6 +150,11 @@ def check_identity(bench, servers):
     end(running[1])
     for process in processes:
         end(process)
+
+
+def check_connections(bench, servers):
+    gateway = Gateway(bench, servers.address["alertmanager"])
+    check_ways(bench, gateway, lambda name, address, **options: watcher(bench, name, os.getpid(), address, **options), lambda: alerts_of(servers, os.getpid()))
 
 
 def check_refusals(bench):

@@ -24,6 +24,11 @@ pub enum Command {
     Check,
     Get,
     Install,
+    Status,
+    Reload,
+    Start,
+    Stop,
+    Restart,
 }
 
 /// What the command line knows about a command.
@@ -45,6 +50,11 @@ struct Operands {
     /// What is said where there are fewer.
     wanted: &'static str,
 }
+
+/// What names the launcher that is asked.
+const OPTIONS_OF_CLIENTS: &[Opt] = &[Opt::Control, Opt::Config];
+
+const NAMES: Operands = Operands { least: 1, most: usize::MAX, wanted: "a NAME, as `status` lists them" };
 
 const ANY_NUMBER: Operands = Operands { least: 0, most: usize::MAX, wanted: "" };
 
@@ -109,6 +119,46 @@ pub const COMMANDS: &[CommandRow] = &[
         summary: "copy this executable into a directory",
         operands: Operands { least: 1, most: 1, wanted: "a DIR" },
         options: &[Opt::Bridge],
+    },
+    CommandRow {
+        command: Command::Status,
+        name: "status",
+        usage: "[OPTIONS] [NAME...]",
+        summary: "what a running launcher's plugins do",
+        operands: ANY_NUMBER,
+        options: &[Opt::Control, Opt::Config, Opt::Format],
+    },
+    CommandRow {
+        command: Command::Reload,
+        name: "reload",
+        usage: "[OPTIONS]",
+        summary: "have a running launcher read everything again",
+        operands: Operands { least: 0, most: 0, wanted: "" },
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Start,
+        name: "start",
+        usage: "[OPTIONS] NAME...",
+        summary: "start plugins of a running launcher",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Stop,
+        name: "stop",
+        usage: "[OPTIONS] NAME...",
+        summary: "stop plugins of a running launcher, until started again",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Restart,
+        name: "restart",
+        usage: "[OPTIONS] NAME...",
+        summary: "stop and start plugins of a running launcher",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
     },
 ];
 
@@ -354,7 +404,7 @@ mod tests {
         for (line, words) in [
             ("--role worker list plugins", ["comes before all options", "list ..."]),
             ("rnu", ["unknown command `rnu`", "did you mean `run`"]),
-            ("plugins/", ["unknown command `plugins/`", "run, list, check, get, install and help"]),
+            ("plugins/", ["unknown command `plugins/`", "run, list, check, get, install, status, "]),
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),
             ("run --role", ["`--role` wants a value", "--role ROLE"]),
             ("run --quiet=yes", ["`--quiet` takes no value", ""]),

@@ -18,6 +18,10 @@ struct About {
     statuses: &'static [(&'static str, &'static str)],
 }
 
+/// Of the commands that have something done.
+const CARRIED_OUT: &[(&str, &str)] =
+    &[("0", "carried out"), ("1", "not carried out"), ("2", "nobody answers, or bad usage")];
+
 const fn about(text: &'static [&'static str]) -> About {
     About { text, examples: &[], statuses: &[] }
 }
@@ -71,6 +75,41 @@ fn about_command(command: Command) -> About {
             statuses: &[("0", "printed"), ("1", "there is no such value"), ("2", "bad usage or configuration")],
         },
         Command::Install => about(&["Copy this executable into DIR, replacing an older one even while it runs."]),
+        Command::Status => About {
+            text: &[
+                "Say what the plugins of a running launcher do: all of them, or those named. It is the launcher that was \
+                 started with the same --control, or with the same environment or configuration.",
+            ],
+            examples: &["status", "status --control /run/plugins.sock --format json"],
+            statuses: &[
+                ("0", "all are well: running, or ended well, or stopped on request"),
+                ("1", "one is in backoff or has failed, or is not there"),
+                ("2", "nobody answers"),
+            ],
+        },
+        Command::Reload => About {
+            text: &["Have a running launcher read configuration and locations again, and say what came of it."],
+            examples: &["reload"],
+            statuses: CARRIED_OUT,
+        },
+        Command::Start => About {
+            text: &["Start plugins of a running launcher that were stopped, have ended, or wait to be restarted."],
+            examples: &["start all_heartbeat.sh"],
+            statuses: CARRIED_OUT,
+        },
+        Command::Stop => About {
+            text: &[
+                "Stop plugins of a running launcher, with all that they started, and wait until that is gone. They stay \
+                 stopped, over reloads too, until they are started again.",
+            ],
+            examples: &["stop all_heartbeat.sh"],
+            statuses: CARRIED_OUT,
+        },
+        Command::Restart => About {
+            text: &["Stop plugins of a running launcher, with all that they started, and start them again."],
+            examples: &["restart all_heartbeat.sh"],
+            statuses: CARRIED_OUT,
+        },
     }
 }
 

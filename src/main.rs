@@ -7,6 +7,7 @@ mod answer;
 mod cli;
 mod columns;
 mod configuration;
+mod control;
 mod descendants;
 mod document;
 mod error;
@@ -65,6 +66,9 @@ fn run() -> Result<u8, Error> {
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
+        Command::Status | Command::Reload | Command::Start | Command::Stop | Command::Restart => {
+            control::client::ask(command, &arguments)
+        }
         Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }

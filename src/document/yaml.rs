@@ -14,11 +14,13 @@ mod scanner;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tree;
 
 use super::bytes::{ByteSet, byte_set};
 use super::value::Place;
 use super::{Malformed, Value};
 use constructor::Constructor;
+pub use tree::Tree;
 
 /// Collections inside each other, at most: as many as PyYAML reads before Python's stack ends.
 const MAX_DEPTH: usize = 490;
@@ -27,12 +29,13 @@ const MAX_DEPTH: usize = 490;
 const MAX_BYTES: usize = 1 << 30;
 
 /// What a YAML file holds.
-#[derive(Debug)]
 pub struct Document<'a> {
     /// The single document of the file; `Null` for an empty one.
     pub value: Value<'a>,
     /// What is legal but surely not meant: a key given twice.
     pub warnings: Vec<Malformed>,
+    /// Where each value stands.
+    pub tree: Tree<'a>,
 }
 
 /// What all the parts return. The error is boxed because results are passed around for every token.
@@ -55,7 +58,7 @@ pub fn parse(text: &[u8]) -> std::result::Result<Document<'_>, Malformed> {
 fn read(text: &str) -> Result<Document<'_>> {
     let (nodes, root) = composer::compose(text)?;
     let Some(root) = root else {
-        return Ok(Document { value: Value::Null, warnings: Vec::new() });
+        return Ok(Document { value: Value::Null, warnings: Vec::new(), tree: Tree { nodes, root } });
     };
     let mut constructor = Constructor::new(text, &nodes);
     let value = constructor.value(root, 0)?;
@@ -64,7 +67,8 @@ fn read(text: &str) -> Result<Document<'_>> {
         place.move_to(text.as_bytes(), offset);
         place.says(&["the key `", &key, "` was given before in this mapping: the last value counts"].concat())
     });
-    Ok(Document { value, warnings: warnings.collect() })
+    let warnings = warnings.collect();
+    Ok(Document { value, warnings, tree: Tree { nodes, root: Some(root) } })
 }
 
 /// What is a control character, or begins one.

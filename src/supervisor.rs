@@ -13,6 +13,7 @@ mod start;
 mod stop;
 
 use crate::cli::{Arguments, NAME};
+use crate::configuration::Location;
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
 use crate::notice::{Notice, Status, describe};
@@ -41,7 +42,7 @@ const SEARCH_DELAY: Duration = Duration::from_millis(10);
 /// Usage: nothing was started, with the reason.
 pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     if settings.locations.is_none() && settings.program.is_empty() {
-        return Err(Error::Usage(NO_LOCATIONS.into()));
+        return Err(Error::Usage(settings.no_locations));
     }
     if let Some(location) = above_us(settings.locations.as_deref().unwrap_or_default()) {
         return Err(Error::Usage(format!(
@@ -52,20 +53,16 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     guard::run(arguments, settings)
 }
 
-/// What to say where no source names a location.
-pub const NO_LOCATIONS: &str =
-    "no plugin locations: give a LOCATION, or name them in `runtime_plugin_locations` of --config FILE";
-
 /// The first of `locations` that a launcher above us runs already: a plugin that starts a launcher on its own directory
 /// would do so for ever.
-fn above_us(locations: &[PathBuf]) -> Option<&PathBuf> {
+fn above_us(locations: &[Location]) -> Option<&Path> {
     let text = std::env::var_os(spawn::LOCATIONS_VARIABLE)?;
     let Ok(Value::Array(taken)) = json::parse(text.as_encoded_bytes()) else { return None };
-    let is_taken = |location: &&PathBuf| {
+    let is_taken = |location: &&Path| {
         let canonical = canonical(location);
         taken.iter().any(|taken| matches!(taken, Value::String(path) if *path == *canonical))
     };
-    locations.iter().find(is_taken)
+    locations.iter().map(|location| location.path.as_path()).find(is_taken)
 }
 
 fn canonical(location: &Path) -> String {

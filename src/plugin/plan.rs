@@ -1,8 +1,9 @@
 //! Locations to a plan: every file that was met, whether it runs here, by which command, and what is wrong with it.
 
-use super::decide::examine;
+use super::decide::{Seen, examine};
 use super::name::Identity;
-use super::search::files;
+use super::search::{Fingerprint, files};
+use crate::configuration::Location;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub struct Plan {
 pub struct BadLocation {
     pub location: PathBuf,
     pub problem: String,
+    /// It is not there, and not only out of reach for now.
+    #[allow(dead_code)]
+    pub is_gone: bool,
 }
 
 /// One file.
@@ -37,6 +41,11 @@ pub struct Entry {
     pub warnings: Vec<String>,
     /// What only `check` says.
     pub advice: Vec<String>,
+    /// Of one that runs.
+    #[allow(dead_code)]
+    pub fingerprint: Fingerprint,
+    /// A location in which there is no file at all.
+    pub is_empty_directory: bool,
 }
 
 /// Whether a file runs here.
@@ -58,7 +67,15 @@ pub enum Decision {
 impl Entry {
     pub fn new(path: PathBuf, decision: Decision) -> Entry {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_os_string();
-        Entry { path, name, decision, warnings: Vec::new(), advice: Vec::new() }
+        Entry {
+            path,
+            name,
+            decision,
+            warnings: Vec::new(),
+            advice: Vec::new(),
+            fingerprint: Fingerprint::default(),
+            is_empty_directory: false,
+        }
     }
 
     pub fn skip(path: PathBuf, reason: impl Into<String>) -> Entry {
@@ -67,14 +84,17 @@ impl Entry {
 }
 
 /// Searches `locations` and decides about every file.
-pub fn plan(locations: &[PathBuf], identity: &Identity) -> Plan {
+pub fn plan(locations: &[Location], identity: &Identity) -> Plan {
     let mut plan = Plan::default();
-    let mut seen = HashMap::new();
+    let mut seen = Seen::new();
     for location in locations {
-        for (path, is_location) in files(location, &mut plan) {
-            let entry = examine(path, is_location, identity, &mut seen);
-            plan.entries.push(entry);
+        let bad = plan.bad_locations.len();
+        let files = files(location, &mut plan);
+        if files.is_empty() && plan.bad_locations.len() == bad {
+            let entry = Entry::skip(location.path.clone(), "an empty directory: no plugin is there");
+            plan.entries.push(Entry { is_empty_directory: true, ..entry });
         }
+        plan.entries.extend(files.into_iter().map(|met| examine(met, identity, &mut seen)));
     }
     tell_apart(&mut plan.entries);
     plan

@@ -1,35 +1,21 @@
 //! SIGHUP: configuration and locations are read again. New plugins start, removed ones stop, changed ones restart, the
 //! rest is left alone; a configuration that cannot be used changes nothing.
 
-use super::{NO_LOCATIONS, State, Supervisor, Then};
+use super::{State, Supervisor, Then};
 use crate::notice::Notice;
 use crate::output::PluginId;
 use crate::plugin::plan::{self, Decision};
 use crate::settings::Settings;
-use std::collections::hash_map::{DefaultHasher, HashMap};
-use std::fs::File;
-use std::hash::Hasher;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
-
-/// A digest of a file's content; 0 where it cannot be read.
-pub fn digest(path: &Path) -> u64 {
-    let Ok(mut file) = File::open(path) else { return 0 };
-    let mut hasher = DefaultHasher::new();
-    let mut block = [0; 8192];
-    while let Ok(count @ 1..) = file.read(&mut block) {
-        hasher.write(&block[..count]);
-    }
-    hasher.finish()
-}
 
 impl Supervisor {
     /// Reads everything again and acts on the differences.
     pub(super) fn reload(&mut self) {
         let mut settings = match Settings::resolve(&self.arguments) {
             Ok(settings) if settings.locations.is_some() => settings,
-            Ok(_) => return self.refuse_reload(NO_LOCATIONS),
+            Ok(settings) => return self.refuse_reload(&settings.no_locations),
             Err(error) => return self.refuse_reload(error.message()),
         };
         let locations = settings.locations.clone().unwrap_or_default();
@@ -76,7 +62,7 @@ impl Supervisor {
 
     /// A plugin that was there before and still is.
     fn renew(&mut self, id: PluginId, entry: plan::Entry, now: Instant) {
-        let content = digest(&entry.path);
+        let content = entry.fingerprint.digest;
         let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let policy = self.settings.policy(&file_name);
         let Decision::Run { command, .. } = entry.decision else { return };

@@ -1,6 +1,7 @@
 //! From what was found to processes that run.
 
-use super::{Plugin, State, Supervisor, canonical, complain, reload, restart, spawn};
+use super::{Plugin, State, Supervisor, canonical, complain, restart, spawn};
+use crate::configuration::Location;
 use crate::document::{Value, json};
 use crate::error::plain;
 use crate::notice::Notice;
@@ -12,7 +13,7 @@ use crate::supervisor::restart::Backoff;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,9 +60,9 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn set_environment(&mut self, locations: &[PathBuf]) {
+    pub(super) fn set_environment(&mut self, locations: &[Location]) {
         let canonical =
-            Value::Array(locations.iter().map(|location| Value::String(canonical(location).into())).collect());
+            Value::Array(locations.iter().map(|location| Value::String(canonical(&location.path).into())).collect());
         let mut text = String::new();
         json::write(&canonical, &mut text);
         self.environment = spawn::environment(&self.settings, self.attached_to, &text);
@@ -90,7 +91,7 @@ impl Supervisor {
         };
         let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let plugin = Plugin {
-            content: reload::digest(&entry.path),
+            content: entry.fingerprint.digest,
             name: entry.name,
             path: entry.path,
             command,

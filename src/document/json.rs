@@ -99,8 +99,21 @@ impl<'a> Reader<'a> {
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
-            Some(_) => self.refuse("expected a value"),
+            Some(byte) => self.refuse(self.no_value(byte)),
             None => self.refuse("expected a value, found the end of the document"),
+        }
+    }
+
+    /// What to write instead of what begins with this byte.
+    #[cold]
+    fn no_value(&self, byte: u8) -> &'static str {
+        let before = self.text.as_bytes()[..self.position].trim_ascii_end().last();
+        match byte {
+            b']' | b'}' if before == Some(&b',') => "expected a value: no comma comes before the end",
+            b'\'' => "expected a value: strings have double quotes",
+            b'/' | b'#' => "expected a value: JSON has no comments",
+            b'T' | b'F' | b'N' => "expected a value: JSON writes true, false and null",
+            _ => "expected a value",
         }
     }
 
@@ -147,8 +160,10 @@ impl<'a> Reader<'a> {
             return Ok(Value::Object(members));
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return self.refuse("expected a name in double quotes");
+            match self.peek() {
+                Some(b'"') => {}
+                Some(b'}') => return self.refuse("expected a name in double quotes: no comma comes before the end"),
+                _ => return self.refuse("expected a name in double quotes"),
             }
             let name = self.string()?;
             if !self.take(b':') {
@@ -400,7 +415,11 @@ mod tests {
     fn invalid_documents_are_refused_with_a_place() {
         for (text, expected) in [
             ("", "1:1: expected a value, found the end of the document"),
-            ("[1,\n 2,]", "2:4: expected a value"),
+            ("[1,\n 2,]", "2:4: expected a value: no comma comes before the end"),
+            (r#"{"a":1,}"#, "1:8: expected a name in double quotes: no comma comes before the end"),
+            ("['a']", "1:2: expected a value: strings have double quotes"),
+            ("[ # a\n]", "1:3: expected a value: JSON has no comments"),
+            ("[True]", "1:2: expected a value: JSON writes true, false and null"),
             ("[1 2]", "1:4: expected `,` or `]`"),
             ("{a: 1}", "1:2: expected a name in double quotes"),
             (r#"{"a" 1}"#, "1:6: expected `:`"),
@@ -409,7 +428,7 @@ mod tests {
             ("1.", "1:3: expected a digit"),
             ("-", "1:2: expected a digit"),
             ("+1", "1:1: expected a value"),
-            ("NaN", "1:1: expected a value"),
+            ("NaN", "1:1: expected a value: JSON writes true, false and null"),
             ("nul", "1:1: expected a value"),
             ("1 1", "1:3: expected the end of the document"),
             ("\"a\nb\"", "1:3: a control character in a string must be written as an escape"),

@@ -2,6 +2,7 @@
 //!
 //! From bytes to values in four steps: `scanner` makes tokens, `composer` nodes, `constructor` values.
 
+mod cause;
 mod composer;
 mod constructor;
 mod cursor;
@@ -52,7 +53,7 @@ fn malformed(text: &str, offset: usize, message: &str) -> Box<Malformed> {
 /// The place where the file is not YAML, or holds what JSON cannot carry.
 pub fn parse(text: &[u8]) -> std::result::Result<Document<'_>, Malformed> {
     let text = readable(text)?;
-    read(text).map_err(|error| *error)
+    read(text).map_err(|error| cause::of(text, *error))
 }
 
 fn read(text: &str) -> Result<Document<'_>> {
@@ -63,9 +64,9 @@ fn read(text: &str) -> Result<Document<'_>> {
     let mut constructor = Constructor::new(text, &nodes);
     let value = constructor.value(root, 0)?;
     let mut place = Place::START;
-    let warnings = constructor.repeated().map(|(offset, key)| {
+    let warnings = constructor.repeated().map(|offset| {
         place.move_to(text.as_bytes(), offset);
-        place.says(&["the key `", &key, "` was given before in this mapping: the last value counts"].concat())
+        place.says("this key was given before in the same mapping: the last value counts")
     });
     let warnings = warnings.collect();
     Ok(Document { value, warnings, tree: Tree { nodes, root: Some(root) } })

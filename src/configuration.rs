@@ -4,6 +4,7 @@
 mod extra;
 mod file;
 mod locations;
+pub mod room;
 mod source;
 
 use crate::cli::{Arguments, Opt};
@@ -38,6 +39,14 @@ pub enum Configuration {
 }
 
 impl Configuration {
+    /// The bytes that plugins receive, once under each name.
+    pub fn len(&self) -> usize {
+        match self {
+            Configuration::Fits(text) => text.len(),
+            Configuration::TooLarge { .. } => 0,
+        }
+    }
+
     /// Why no plugin can be started with it, with both sizes.
     pub fn problem(&self) -> Option<String> {
         match self {
@@ -135,6 +144,11 @@ impl<'a> Loaded<'a> {
         self.merged.name()
     }
 
+    /// Where a key of [`Loaded::members`] stands.
+    pub fn place_of_key(&self, name: &str) -> String {
+        self.merged.place_of_key(name)
+    }
+
     /// Where the value of a member of [`Loaded::extra`] stands.
     pub fn place(&self, name: &str) -> String {
         self.merged.place(name)
@@ -175,16 +189,21 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         Err(problem) => return Err(Error::Usage(problem)),
         Ok(source) => source.map(|source| source.read(warnings)).transpose()?,
     };
+    let mut named = None;
     if let Some(document @ Document { value, places }) = &file {
         document.expect_mapping()?;
         // Malformed ones are told of also where others count.
         let mut about_these = Vec::new();
-        let named = locations::of_document(value, places, empty, &mut about_these)?;
+        named = locations::of_document(value, places, empty, &mut about_these)?;
         if locations.is_none() {
-            origin = Origin::File;
-            locations = named;
+            (locations, origin) = (named.take(), Origin::File);
             warnings.append(&mut about_these);
         }
+    }
+    if let (Some(ours), Origin::Arguments, true) = (&locations, origin, has_program) {
+        // LMCache in PROGRAM lets the variables come first, too.
+        let theirs = locations::of_variables(empty, &mut Vec::new()).unwrap_or_default().or(named);
+        warnings.extend(locations::started_twice(ours, &theirs.unwrap_or_default()));
     }
     let read = file.as_ref().or(environment.as_ref()).map(|document| (&document.value, &document.places));
     let none_named = locations::none_named(read.filter(|_| locations.is_none()));

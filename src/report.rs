@@ -1,5 +1,6 @@
 //! `list` and `check`: the plan, as a table for people and as records for machines. Starts nothing.
 
+use crate::configuration::room;
 use crate::error::Error;
 use crate::notice::Record;
 use crate::plugin::name::{self, Nature};
@@ -37,6 +38,7 @@ pub fn list(settings: &Settings) -> Result<u8, Error> {
 pub fn check(settings: &Settings) -> Result<u8, Error> {
     let plan = plan(settings)?;
     let mut warnings: Vec<String> = settings.configuration.problem().into_iter().collect();
+    warnings.extend(room::problem(settings.configuration.len()));
     warnings.extend(settings.warnings.iter().cloned());
     warnings.extend(settings.without_effect(&stems(&plan)));
     let mut out = Vec::new();

@@ -5,7 +5,7 @@ mod extra;
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
 use crate::error::Error;
-use crate::lmcache::{filled_variable_of_lmcache, variable_of_lmcache};
+use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
 use extra::{Extra, Override};
@@ -23,7 +23,6 @@ pub struct Settings {
     /// `None` where no source names any.
     pub locations: Option<Vec<Location>>,
     /// Which kind of source the locations are from.
-    #[allow(dead_code)]
     pub origin: Origin,
     /// What to say where there are no locations.
     pub no_locations: String,
@@ -99,6 +98,15 @@ const STDERRS: [(&str, Stderr); 2] = [("merged", Stderr::Merged), ("separate", S
 const RESTARTS: [(&str, Restart); 3] =
     [("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)];
 
+/// How PROGRAM's environment differs from ours.
+#[derive(Debug, PartialEq)]
+pub struct EnvironmentOfProgram {
+    pub set_empty: &'static str,
+    pub removed: &'static str,
+    /// What is said of it.
+    pub notice: &'static str,
+}
+
 /// Where a running launcher answers, for those it starts and for the commands that ask it.
 pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
 /// Which launcher and which of its plugins a process belongs to, inherited by all that it starts.
@@ -112,6 +120,20 @@ impl Settings {
             restart: own.restart.unwrap_or(self.default_policy.restart),
             grace_period: own.grace_period.unwrap_or(self.default_policy.grace_period),
         }
+    }
+
+    /// How PROGRAM's environment differs from ours, so that its LMCache does not start once more what we run. LOCATION
+    /// arguments are ours alone.
+    #[allow(dead_code)]
+    pub fn environment_of_program(&self) -> Option<EnvironmentOfProgram> {
+        let [newer, older] = LOCATIONS_VARIABLES;
+        let is_theirs = self.locations.is_some() && self.origin != Origin::Arguments;
+        is_theirs.then_some(EnvironmentOfProgram {
+            set_empty: newer,
+            removed: older,
+            notice: "PROGRAM gets LMCACHE_RUNTIME_PLUGIN_LOCATIONS empty, so that its LMCache does not start the \
+                     plugins again",
+        })
     }
 
     /// From SIGTERM to SIGKILL, for what belongs to no plugin.

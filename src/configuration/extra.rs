@@ -150,6 +150,11 @@ impl<'a> Merged<'a> {
         self.base.name()
     }
 
+    /// Where a key of the document itself stands.
+    pub(super) fn place_of_key(&self, name: &str) -> String {
+        self.base.of_key(&[Step::Member(name)])
+    }
+
     /// Where the value of a member of `extra_config` stands.
     pub(super) fn place(&self, name: &str) -> String {
         if let Some((names, places)) = &self.overlay

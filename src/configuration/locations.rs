@@ -99,7 +99,7 @@ pub(super) fn of_document(
         let Some(named) = at(value, path).filter(|named| !path.is_empty() && **named != Value::Null) else { continue };
         let locations = list(named, path, places, empty, warnings)?;
         if locations.is_empty() {
-            warnings.push(format!("{}: `{}` names no plugin locations: it is empty", places.of(path), name(path)));
+            warnings.push(format!("{}: {} names no plugin locations: it is empty", places.of(path), label(path)));
         }
         return Ok(Some(locations));
     }
@@ -113,11 +113,11 @@ fn at<'v, 'a>(value: &'v Value<'a>, path: &[Step<'_>]) -> Option<&'v Value<'a>> 
     })
 }
 
-/// The last name of a path.
-fn name<'p>(path: &[Step<'p>]) -> &'p str {
+/// How a message calls the value at a path.
+fn label(path: &[Step<'_>]) -> String {
     match path.last() {
-        Some(Step::Member(name)) => name,
-        Some(Step::Element(_)) | None => "the list",
+        Some(Step::Member(name)) => format!("`{name}`"),
+        Some(Step::Element(_)) | None => "the list".into(),
     }
 }
 
@@ -129,14 +129,14 @@ fn list(
     empty: EmptyItem,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Location>, Error> {
-    let name = name(path);
+    let label = label(path);
     let location = |text: &str, path: &[Step<'_>]| Location { path: text.into(), place: Some(places.of(path)) };
     let items = match value {
         value if value.is_nothing() => return Ok(Vec::new()),
         Value::String(text) => return Ok(vec![location(text, path)]),
         Value::Array(items) => items,
         other => {
-            let problem = format!("`{name}` wants a path or a list of paths, not {}", other.kind());
+            let problem = format!("{label} wants a path or a list of paths, not {}", other.kind());
             return Err(places.refuse(path, &problem));
         }
     };
@@ -146,17 +146,33 @@ fn list(
         match item {
             Value::String(text) if !text.is_empty() => locations.push(location(text, path)),
             Value::String(_) | Value::Null if empty == EmptyItem::LeftOut => {
-                warnings.push(format!("{}: an item of `{name}` is empty and left out", places.of(path)));
+                warnings.push(format!("{}: an item of {label} is empty and left out", places.of(path)));
             }
             Value::String(_) | Value::Null => {
-                return Err(places.refuse(path, &format!("an item of `{name}` is empty: write a path, or remove it")));
+                return Err(places.refuse(path, &format!("an item of {label} is empty: write a path, or remove it")));
             }
             other => {
-                return Err(places.refuse(path, &format!("`{name}` wants paths, not {}", other.kind())));
+                return Err(places.refuse(path, &format!("{label} wants paths, not {}", other.kind())));
             }
         }
     }
     Ok(locations)
+}
+
+/// What is said of LOCATION arguments of which LMCache in PROGRAM would start plugins, too.
+pub(super) fn started_twice(ours: &[Location], theirs: &[Location]) -> Vec<String> {
+    let canonical = |location: &Location| location.path.canonicalize().ok();
+    let theirs: Vec<_> = theirs.iter().filter_map(|their| Some((canonical(their)?, their))).collect();
+    let twice = ours.iter().filter_map(|our| {
+        let path = canonical(our)?;
+        let (_, their) = theirs.iter().find(|(their, _)| path.starts_with(their) || their.starts_with(&path))?;
+        let (our, place) = (our.path.display(), their.place.as_deref().unwrap_or_default());
+        Some(format!(
+            "plugins of `{our}` are named by {place}, too: LMCache in PROGRAM starts them a second time; leave LOCATION \
+             out, or give PROGRAM an empty LMCACHE_RUNTIME_PLUGIN_LOCATIONS"
+        ))
+    });
+    twice.collect()
 }
 
 /// What to say where no source names a location: the key of the file just read that is probably meant for it.

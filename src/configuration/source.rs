@@ -96,7 +96,11 @@ impl Document<'_> {
             Value::Object(_) => Ok(()),
             value if value.is_nothing() && self.places.source.is_file() => Ok(()),
             value => {
-                let problem = format!("the configuration is {}, not a mapping: write `key: value`", value.kind());
+                let cause = match value {
+                    Value::String(text) if text.contains(':') => "; a space is missing behind its `:`",
+                    _ => "",
+                };
+                let problem = format!("the configuration is {}, not a mapping of `key: value`{cause}", value.kind());
                 Err(self.places.refuse(&[], &problem))
             }
         }

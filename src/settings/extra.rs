@@ -74,8 +74,8 @@ impl Extra {
             }
         }
         for (key, _) in loaded.members().iter().filter(|(key, _)| key.starts_with(PREFIX)) {
-            let source = loaded.source();
-            warnings.push(format!("{source}: `{key}` has no effect here: it belongs into `extra_config`"));
+            let place = loaded.place_of_key(key);
+            warnings.push(format!("{place}: `{key}` has no effect here: it belongs into `extra_config`"));
         }
         Ok(extra)
     }

@@ -1,7 +1,7 @@
 //! From what was found to processes that run.
 
 use super::{Plugin, State, Supervisor, canonical, complain, restart, spawn};
-use crate::configuration::Location;
+use crate::configuration::{Location, room};
 use crate::document::{Value, json};
 use crate::error::plain;
 use crate::notice::Notice;
@@ -133,7 +133,14 @@ impl Supervisor {
                 }
             }
             Err(error) => {
-                let reason = format!("cannot be started: {}", plain(&error));
+                let reason = match error.kind() {
+                    io::ErrorKind::ArgumentListTooLong => {
+                        let configuration = self.settings.configuration.len();
+                        let all: usize = self.environment.iter().map(|variable| variable.count_bytes() + 1).sum();
+                        room::too_small(configuration, all.saturating_sub(2 * configuration))
+                    }
+                    _ => format!("cannot be started: {}", plain(&error)),
+                };
                 let is_retried = restart::is_retryable(&error) && plugin.policy.restart != Restart::Never;
                 if !is_retried {
                     return self.fail(id, &name, &reason);

@@ -124,6 +124,33 @@ impl<'a> Nodes<'a> {
         }
     }
 
+    /// Where a node stands for a reader: the null that is written as nothing, behind what comes before it.
+    pub(super) fn place(&self, id: NodeId) -> usize {
+        let node = &self[id];
+        let is_nothing = node.tag == Tag::Null && matches!(node.content, Content::Verbatim(span) if span.len() == 0);
+        match self.text[node.offset()..].bytes().next() {
+            Some(b'&' | b'!') => node.offset(),
+            _ if is_nothing => self.end_of_token_before(node.offset()),
+            _ => node.offset(),
+        }
+    }
+
+    /// The end of the sign (`:`, `-`, `?`) before an offset, with blanks and comments between the two.
+    fn end_of_token_before(&self, offset: usize) -> usize {
+        let mut end = self.text[..offset].trim_end().len();
+        loop {
+            let line = self.text[..end].rfind('\n').map_or(0, |index| index + 1);
+            let is_comment = |&(index, _): &(usize, &str)| {
+                let before = self.text[line..line + index].trim_end();
+                before.is_empty() || before.ends_with([':', '-', '?', ','])
+            };
+            match self.text[line..end].match_indices('#').find(is_comment) {
+                Some((index, _)) => end = self.text[..line + index].trim_end().len(),
+                None => return end,
+            }
+        }
+    }
+
     /// What a sequence holds.
     pub(super) fn items(&self, span: Span) -> &[NodeId] {
         &self.children[span.range()]

@@ -195,6 +195,16 @@ fn each_value_is_found_where_it_stands() {
     use super::super::{Part, Step};
     use Step::{Element, Member};
     let text = "# b: 0\na: &x {b: 1, \"c\\x41\": [2, 3]}\nd:\n- *x\n- {<<: *x, b: 4}\n? e\n: !!str 5\na.b: 6\n";
+    let nothing = "a: # b\n  # c\nd:\n- 1\n-\n\n- \n";
+    for (path, expected) in [
+        (&[Member("a")][..], ": # b\n"),
+        (&[Member("d"), Element(1)], "-\n\n- \n"),
+        (&[Member("d"), Element(2)], "- \n"),
+    ] {
+        let tree = parse(nothing.as_bytes()).unwrap().tree;
+        let found = &nothing[tree.offset(path, Part::Value) - 1..];
+        assert_eq!(found.get(..expected.len()), Some(expected), "{path:?}");
+    }
     for (path, part, expected) in [
         (&[][..], Part::Value, "a: &x"),
         (&[Member("a"), Member("b")], Part::Value, "1,"),

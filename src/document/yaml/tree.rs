@@ -20,11 +20,11 @@ impl Tree<'_> {
             let [_, value] = found;
             match self.find(value, step) {
                 Some(pair) => found = pair,
-                None => return self.nodes[value].offset(),
+                None => return self.nodes.place(value),
             }
         }
         let [key, value] = found;
-        self.nodes[if part == Part::Key { key } else { value }].offset()
+        self.nodes.place(if part == Part::Key { key } else { value })
     }
 
     /// The key and the value to which a step leads; an element is both itself.

@@ -85,7 +85,7 @@ impl<'a> Merged<'a> {
         match value {
             Value::Object(_) => members.push(("extra_config".into(), value)),
             value if value.is_nothing() => {}
-            value => return Err(places.refuse(&[], &format!("{} and not a JSON object", value.kind()))),
+            value => return Err(places.refuse(&[], &format!("{}, not a JSON object", value.kind()))),
         }
         self.replacement = Some(places);
         Ok(())

@@ -1,7 +1,16 @@
-//! What a command answers on standard output.
+//! What a command answers on standard output, and what is wrong on standard error.
 
-use crate::error::Error;
+use crate::cli::NAME;
+use crate::error::{Error, plain};
+use crate::{escape, sys};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+/// The most that a pipe which says that it can be written is sure to take (pipe(7)).
+const PIPE_BUF: usize = 4096;
 
 /// Writes an answer to standard output in one go.
 ///
@@ -10,5 +19,27 @@ use std::io::{self, Write};
 pub fn print(text: &[u8]) -> Result<u8, Error> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {error}")))
+    written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {}", plain(&error))))
+}
+
+/// Says on standard error what is wrong, unless that takes nothing now: who has to act waits for no reader. Returns
+/// whether it was said.
+pub fn complain(problem: &str) -> bool {
+    const O_NONBLOCK: i32 = 0o4000;
+    let mut line = [NAME, ": "].concat().into_bytes();
+    escape::one_line(problem.as_bytes(), &mut line);
+    line.truncate(PIPE_BUF - 1);
+    line.push(b'\n');
+    let stderr = io::stderr();
+    if !sys::wait_writable(stderr.as_fd(), Some(Duration::ZERO)) {
+        return false;
+    }
+    // Others who write to the same pipe can fill it meanwhile. Through a description of our own that is an error; only
+    // a pipe is the same when it is opened again.
+    let own = sys::is_pipe(stderr.as_fd())
+        .then(|| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open("/proc/self/fd/2"));
+    match own {
+        Some(Ok(mut own)) => own.write_all(&line).is_ok(),
+        Some(Err(_)) | None => stderr.lock().write_all(&line).is_ok(),
+    }
 }

@@ -54,15 +54,55 @@ fn ascii(byte: u8) -> ([u8; JSON_GROWTH], usize) {
     ([b'\\', letter, 0, 0, 0, 0], 2)
 }
 
-/// Appends `bytes` so that they stay on one line: control characters in the notation of JSON, the rest as it is.
+/// Appends prose so that it stays on one line and shows all that is in it: what cannot be seen (controls, line
+/// separators, spaces but the plain one, marks of direction, what has no width) in the notation of JSON.
 pub fn one_line(bytes: &[u8], out: &mut Vec<u8>) {
-    for &byte in bytes {
-        if byte < 0x20 || byte == 0x7f {
-            let (escaped, length) = ascii(byte);
-            out.extend_from_slice(&escaped[..length]);
-        } else {
-            out.push(byte);
+    shown(bytes, &[], out);
+}
+
+/// Appends a name, of a file or a word of a command, so that no two look the same and none ends a label: as
+/// [`one_line`], and `\` and `]` behind a `\`.
+pub fn name(bytes: &[u8], out: &mut Vec<u8>) {
+    shown(bytes, b"\\]", out);
+}
+
+fn shown(bytes: &[u8], marked: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match u8::try_from(character) {
+                Ok(byte) if marked.contains(&byte) => out.extend_from_slice(&[b'\\', byte]),
+                Ok(byte @ (0..0x20 | 0x7f)) => {
+                    let (escaped, length) = ascii(byte);
+                    out.extend_from_slice(&escaped[..length]);
+                }
+                _ if is_unseen(character) => {
+                    for unit in character.encode_utf16(&mut [0; 2]) {
+                        out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                    }
+                }
+                _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
         }
+        for &byte in chunk.invalid() {
+            match byte {
+                // A control character to a terminal that does not read UTF-8.
+                0x80..=0x9f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                _ => out.push(byte),
+            }
+        }
+    }
+}
+
+/// Whether a character shows nothing, looks like a space, or changes how others look (Unicode: Cc, Zs, Zl, Zp, and
+/// Default_Ignorable_Code_Point).
+fn is_unseen(character: char) -> bool {
+    match character {
+        ' ' => false,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' => true,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => true,
+        '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
+        _ => character.is_control() || character.is_whitespace(),
     }
 }
 
@@ -91,5 +131,35 @@ mod tests {
         ] {
             assert_eq!(escaped(bytes), expected, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn names_show_all_that_is_in_them() {
+        for (bytes, prose, of_name) in [
+            (&b"all_x.sh"[..], "all_x.sh", "all_x.sh"),
+            (b"two words", "two words", "two words"),
+            (b"a\nb", "a\\nb", "a\\nb"),
+            (b"a\\nb", "a\\nb", "a\\\\nb"),
+            (b"x] [launcher] y", "x] [launcher] y", "x\\] [launcher\\] y"),
+            (b"\x1b[2J\x7f", "\\u001b[2J\\u007f", "\\u001b[2J\\u007f"),
+            ("\u{85}\u{9b}".as_bytes(), "\\u0085\\u009b", "\\u0085\\u009b"),
+            (b"\x9b31m", "\\x9b31m", "\\x9b31m"),
+            ("\u{2028}\u{202e}\u{200b}\u{feff}\u{a0}".as_bytes(), "\\u2028\\u202e\\u200b\\ufeff\\u00a0", ""),
+            ("\u{e0041}".as_bytes(), "\\udb40\\udc41", ""),
+            ("gr\u{fc}n \u{76e3}\u{1f680}".as_bytes(), "gr\u{fc}n \u{76e3}\u{1f680}", ""),
+        ] {
+            let (mut line, mut shown) = (Vec::new(), Vec::new());
+            one_line(bytes, &mut line);
+            name(bytes, &mut shown);
+            assert_eq!(String::from_utf8(line).unwrap(), prose, "{bytes:?}");
+            assert_eq!(
+                String::from_utf8(shown).unwrap(),
+                if of_name.is_empty() { prose } else { of_name },
+                "{bytes:?}"
+            );
+        }
+        let mut kept = Vec::new();
+        name(b"all_\xff.sh", &mut kept);
+        assert_eq!(kept, b"all_\xff.sh", "bytes that are no character are kept");
     }
 }

@@ -5,6 +5,7 @@ compile_error!("lmcache-plugin-launcher runs on Linux only: it needs child subre
 
 mod answer;
 mod cli;
+mod columns;
 mod configuration;
 mod document;
 mod error;
@@ -12,9 +13,9 @@ mod escape;
 mod install;
 mod lines;
 mod lmcache;
+mod log;
 mod nearest;
 mod notice;
-mod output;
 mod plugin;
 mod report;
 mod settings;
@@ -23,7 +24,7 @@ mod sys;
 mod timestamp;
 
 use answer::print;
-use cli::{Command, Request};
+use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
@@ -56,6 +57,6 @@ fn run() -> Result<u8, Error> {
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
-        Command::Install => install::install(&arguments.operands[0]),
+        Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }

@@ -1,12 +1,39 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
 use crate::escape;
+use crate::plugin::name::LABEL;
 use crate::settings::{Format, Settings};
 use crate::sys::{Change, Pid, signal};
 use crate::timestamp;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
+
+/// How records are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub format: Format,
+    /// Only problems are said.
+    pub is_quiet: bool,
+    pub is_terminal: bool,
+    pub has_colour: bool,
+    /// Columns that labels are padded to.
+    pub label_width: usize,
+}
+
+impl Look {
+    /// Records for a file or a pipe.
+    pub fn plain(settings: &Settings) -> Look {
+        Look {
+            format: settings.format,
+            is_quiet: settings.is_quiet,
+            is_terminal: false,
+            has_colour: false,
+            label_width: 0,
+        }
+    }
+}
 
 /// What the launcher has to say.
 pub enum Notice<'a> {
@@ -20,6 +47,12 @@ pub enum Notice<'a> {
         change: Change,
         /// We asked it to.
         is_wanted: bool,
+    },
+    /// PROGRAM ended.
+    #[allow(dead_code)]
+    ProgramExited {
+        program: &'a OsStr,
+        change: Change,
     },
     /// A plugin could not be started, or a location not be searched.
     Failed {
@@ -38,7 +71,13 @@ pub enum Notice<'a> {
     },
     Status {
         plugin: &'a OsStr,
+        path: &'a Path,
         status: &'a Status,
+    },
+    /// What came of a reload.
+    #[allow(dead_code)]
+    Reloaded {
+        counts: &'a ReloadCounts,
     },
     Stopping {
         reason: &'a str,
@@ -55,9 +94,18 @@ pub enum Notice<'a> {
     Stopped,
 }
 
-/// What SIGUSR1 asks for.
+/// How many plugins a reload did what with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReloadCounts {
+    pub started: usize,
+    pub restarted: usize,
+    pub stopped: usize,
+    pub unchanged: usize,
+}
+
+/// What is asked for by SIGUSR1, and over the control socket.
 pub struct Status {
-    /// `running`, `stopping`, `backoff` or `ended`.
+    /// `running`, `backoff`, `stopping`, `stopped`, `ended` or `failed`.
     pub state: &'static str,
     pub pid: Option<Pid>,
     pub uptime: Duration,
@@ -67,14 +115,22 @@ pub struct Status {
     pub bytes: u64,
 }
 
+/// How much a notice matters to who looks at a terminal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Plain,
+    Attention,
+    Problem,
+}
+
 impl Notice<'_> {
     /// The record with its line end, unless `--quiet` leaves it out.
-    pub fn record(&self, settings: &Settings) -> Option<Vec<u8>> {
-        if settings.is_quiet && self.is_left_out_by_quiet() {
+    pub fn record(&self, look: &Look) -> Option<Vec<u8>> {
+        if look.is_quiet && self.is_left_out_by_quiet() {
             return None;
         }
-        Some(match settings.format {
-            Format::Text => self.text(),
+        Some(match look.format {
+            Format::Text => self.text(look),
             Format::Json => self.json(),
         })
     }
@@ -82,57 +138,104 @@ impl Notice<'_> {
     fn is_left_out_by_quiet(&self) -> bool {
         match self {
             Notice::Exited { change, is_wanted, .. } => *is_wanted || *change == Change::Exited(0),
+            Notice::ProgramExited { change, .. } => *change == Change::Exited(0),
             Notice::Failed { .. } | Notice::Restarting { .. } | Notice::Killed { .. } | Notice::Warning { .. } => false,
             // Somebody asked.
             Notice::Status { .. } => false,
-            Notice::Started { .. } | Notice::Skipped { .. } | Notice::Stopping { .. } | Notice::Stopped => true,
+            Notice::Started { .. }
+            | Notice::Skipped { .. }
+            | Notice::Reloaded { .. }
+            | Notice::Stopping { .. }
+            | Notice::Stopped => true,
         }
     }
 
-    fn text(&self) -> Vec<u8> {
-        let mut line = b"[launcher] ".to_vec();
-        let mut say =
-            |words: &[&dyn AsRef<[u8]>]| words.iter().for_each(|word| escape::one_line((*word).as_ref(), &mut line));
+    fn weight(&self) -> Weight {
         match self {
-            Notice::Started { plugin, pid, command } => {
-                say(&[&"started ", &plugin.as_bytes(), &" (pid ", &pid.to_string(), &"):"]);
-                for word in *command {
-                    say(&[&" ", &word.as_bytes()]);
-                }
+            Notice::Failed { .. } | Notice::Killed { .. } => Weight::Problem,
+            Notice::Exited { change, is_wanted: false, .. } | Notice::ProgramExited { change, .. }
+                if *change != Change::Exited(0) =>
+            {
+                Weight::Problem
             }
-            Notice::Exited { plugin, change, .. } => say(&[&"exited ", &plugin.as_bytes(), &": ", &describe(*change)]),
-            Notice::Failed { plugin, reason } => say(&[&"failed ", &plugin.as_bytes(), &": ", reason]),
-            Notice::Skipped { plugin, reason } => say(&[&"skipped ", &plugin.as_bytes(), &": ", reason]),
-            Notice::Restarting { plugin, reason, delay, count } => {
-                let (delay, count) = (seconds(*delay), count.to_string());
-                say(&[&"restarting ", &plugin.as_bytes(), &" in ", &delay, &" s (restart ", &count, &"): ", reason]);
-            }
-            Notice::Status { plugin, status } => {
-                say(&[&"status ", &plugin.as_bytes(), &": ", &status.state]);
-                if let Some(pid) = status.pid {
-                    say(&[&", pid ", &pid.to_string(), &", up ", &seconds(status.uptime), &" s"]);
-                }
-                say(&[&", restarts ", &status.restarts.to_string()]);
-                if let Some(change) = status.last {
-                    say(&[&", last ", &describe(change)]);
-                }
-                say(&[&", ", &status.lines.to_string(), &" lines, ", &status.bytes.to_string(), &" bytes"]);
-            }
-            Notice::Stopping { reason } => say(&[&"stopping: ", reason]),
-            Notice::Killed { plugin: Some(plugin), pid } => {
-                say(&[&"killed ", &plugin.as_bytes(), &" (pid ", &pid.to_string(), &"): it had not ended"]);
-            }
-            Notice::Killed { plugin: None, pid } => {
-                say(&[&"killed pid ", &pid.to_string(), &": it had not ended"]);
-            }
-            Notice::Warning { plugin: Some(plugin), reason } => {
-                say(&[&"warning: ", &plugin.as_bytes(), &": ", reason]);
-            }
-            Notice::Warning { plugin: None, reason } => say(&[&"warning: ", reason]),
-            Notice::Stopped => say(&[&"stopped"]),
+            Notice::Restarting { .. } | Notice::Warning { .. } => Weight::Attention,
+            Notice::Exited { .. }
+            | Notice::ProgramExited { .. }
+            | Notice::Started { .. }
+            | Notice::Skipped { .. }
+            | Notice::Status { .. }
+            | Notice::Reloaded { .. }
+            | Notice::Stopping { .. }
+            | Notice::Stopped => Weight::Plain,
         }
+    }
+
+    fn text(&self, look: &Look) -> Vec<u8> {
+        let label = format!("[{LABEL}]");
+        let padding = " ".repeat(look.label_width.saturating_sub(label.len()));
+        let (bold, colour, off) = match (look.has_colour, self.weight()) {
+            (false, _) => ("", "", ""),
+            (true, Weight::Plain) => ("\x1b[1m", "\x1b[0m", "\x1b[0m"),
+            (true, Weight::Attention) => ("\x1b[1m", "\x1b[0;33m", "\x1b[0m"),
+            (true, Weight::Problem) => ("\x1b[1m", "\x1b[0;31m", "\x1b[0m"),
+        };
+        let mut words = Words([bold, &label, colour, " ", &padding].concat().into_bytes());
+        self.words(&mut words);
+        let Words(mut line) = words;
+        line.extend_from_slice(off.as_bytes());
         line.push(b'\n');
         line
+    }
+
+    fn words(&self, line: &mut Words) {
+        match self {
+            Notice::Started { plugin, pid, command } => {
+                line.prose("started ").name(plugin).prose(&format!(" (pid {pid}):"));
+                for word in *command {
+                    line.prose(" ").name(word);
+                }
+            }
+            Notice::Exited { plugin, change, .. } | Notice::ProgramExited { program: plugin, change } => {
+                line.prose("exited ").name(plugin).prose(&format!(": {}", describe(*change)));
+            }
+            Notice::Failed { plugin, reason } => {
+                line.prose("failed ").name(plugin).prose(": ").prose(reason);
+            }
+            Notice::Skipped { plugin, reason } => {
+                line.prose("skipped ").name(plugin).prose(": ").prose(reason);
+            }
+            Notice::Restarting { plugin, reason, delay, count } => {
+                line.prose("restarting ").name(plugin);
+                line.prose(&format!(" in {} s (restart {count}): ", seconds(*delay))).prose(reason);
+            }
+            Notice::Status { plugin, status, .. } => {
+                line.prose("status ").name(plugin).prose(": ").prose(&status.text());
+            }
+            Notice::Reloaded { counts } => {
+                let ReloadCounts { started, restarted, stopped, unchanged } = counts;
+                line.prose(&format!(
+                    "reloaded: {started} started, {restarted} restarted, {stopped} stopped, {unchanged} unchanged"
+                ));
+            }
+            Notice::Stopping { reason } => {
+                line.prose("stopping: ").prose(reason);
+            }
+            Notice::Killed { plugin: Some(plugin), pid } => {
+                line.prose("killed ").name(plugin).prose(&format!(" (pid {pid}): it had not ended"));
+            }
+            Notice::Killed { plugin: None, pid } => {
+                line.prose(&format!("killed pid {pid}: it had not ended"));
+            }
+            Notice::Warning { plugin: Some(plugin), reason } => {
+                line.prose("warning: ").name(plugin).prose(": ").prose(reason);
+            }
+            Notice::Warning { plugin: None, reason } => {
+                line.prose("warning: ").prose(reason);
+            }
+            Notice::Stopped => {
+                line.prose("stopped");
+            }
+        }
     }
 
     fn json(&self) -> Vec<u8> {
@@ -141,6 +244,9 @@ impl Notice<'_> {
                 Record::new("started").plugin(plugin).number("pid", i64::from(*pid)).list("command", command)
             }
             Notice::Exited { plugin, change, .. } => Record::new("exited").plugin(plugin).change(*change),
+            Notice::ProgramExited { program, change } => {
+                Record::new("exited").bytes("program", program.as_bytes()).change(*change)
+            }
             Notice::Failed { plugin, reason } => Record::new("failed").plugin(plugin).text("reason", reason),
             Notice::Skipped { plugin, reason } => Record::new("skipped").plugin(plugin).text("reason", reason),
             Notice::Restarting { plugin, reason, delay, count } => Record::new("restarting")
@@ -148,17 +254,12 @@ impl Notice<'_> {
                 .text("reason", reason)
                 .raw("delay", &seconds(*delay))
                 .raw("count", &count.to_string()),
-            Notice::Status { plugin, status } => {
-                let mut record = Record::new("status").plugin(plugin).text("state", status.state);
-                if let Some(pid) = status.pid {
-                    record = record.number("pid", i64::from(pid)).raw("uptime", &seconds(status.uptime));
-                }
-                record = record.raw("restarts", &status.restarts.to_string());
-                if let Some(change) = status.last {
-                    record = record.change(change);
-                }
-                record.raw("lines", &status.lines.to_string()).raw("bytes", &status.bytes.to_string())
-            }
+            Notice::Status { plugin, path, status } => Record::new("status").status(plugin, path, status),
+            Notice::Reloaded { counts } => Record::new("reloaded")
+                .raw("started", &counts.started.to_string())
+                .raw("restarted", &counts.restarted.to_string())
+                .raw("stopped", &counts.stopped.to_string())
+                .raw("unchanged", &counts.unchanged.to_string()),
             Notice::Stopping { reason } => Record::new("stopping").text("reason", reason),
             Notice::Killed { plugin: Some(plugin), pid } => {
                 Record::new("killed").plugin(plugin).number("pid", i64::from(*pid))
@@ -171,6 +272,35 @@ impl Notice<'_> {
             Notice::Stopped => Record::new("stopped"),
         }
         .end()
+    }
+}
+
+/// A notice in text under construction.
+struct Words(Vec<u8>);
+
+impl Words {
+    fn prose(&mut self, text: &str) -> &mut Words {
+        escape::one_line(text.as_bytes(), &mut self.0);
+        self
+    }
+
+    fn name(&mut self, name: &OsStr) -> &mut Words {
+        escape::name(name.as_bytes(), &mut self.0);
+        self
+    }
+}
+
+impl Status {
+    fn text(&self) -> String {
+        let mut text = self.state.to_string();
+        if let Some(pid) = self.pid {
+            text += &format!(", pid {pid}, up {} s", seconds(self.uptime));
+        }
+        text += &format!(", restarts {}", self.restarts);
+        if let Some(change) = self.last {
+            text += &format!(", last {}", describe(change));
+        }
+        text + &format!(", {} lines, {} bytes", self.lines, self.bytes)
     }
 }
 
@@ -221,6 +351,19 @@ impl Record {
 
     fn number(self, name: &str, value: i64) -> Record {
         self.raw(name, &value.to_string())
+    }
+
+    /// Adds what a plugin does and did, for the log and over the control socket.
+    pub fn status(self, plugin: &OsStr, path: &Path, status: &Status) -> Record {
+        let mut record = self.plugin(plugin).bytes("path", path.as_os_str().as_bytes()).text("state", status.state);
+        if let Some(pid) = status.pid {
+            record = record.number("pid", i64::from(pid)).raw("uptime", &seconds(status.uptime));
+        }
+        record = record.raw("restarts", &status.restarts.to_string());
+        if let Some(change) = status.last {
+            record = record.change(change);
+        }
+        record.raw("lines", &status.lines.to_string()).raw("bytes", &status.bytes.to_string())
     }
 
     fn change(self, change: Change) -> Record {

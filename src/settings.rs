@@ -41,7 +41,6 @@ pub struct Settings {
     #[allow(dead_code)]
     /// Whether a change of what was read is a reload.
     pub is_watching: bool,
-    #[allow(dead_code)]
     /// The number of the descriptor that takes the log.
     pub log_fd: i32,
     pub program: Vec<OsString>,

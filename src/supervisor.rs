@@ -12,20 +12,21 @@ mod spawn;
 mod start;
 mod stop;
 
-use crate::cli::{Arguments, NAME};
+use crate::answer::complain;
+use crate::cli::Arguments;
 use crate::configuration::Location;
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
+use crate::log::{self, Counters, Log, PluginId};
 use crate::notice::{Notice, Status, describe};
-use crate::output::{Counters, Log, Paint, PluginId};
-use crate::settings::{Format, Policy, Settings};
+use crate::settings::{Policy, Settings};
 use crate::sys::{self, Change, Pid, Reaped, SignalState, Signals, signal};
 use job::Job;
 use restart::Backoff;
 use spawn::Inherited;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
-use std::io::{self, IsTerminal, PipeReader, Read, Write};
+use std::io::{PipeReader, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     if settings.locations.is_none() && settings.program.is_empty() {
         return Err(Error::Usage(settings.no_locations));
     }
+    log::check_descriptor(settings.log_fd)?;
     if let Some(location) = above_us(settings.locations.as_deref().unwrap_or_default()) {
         return Err(Error::Usage(format!(
             "`{}` is run already by the launcher that started this one; give other locations",
@@ -99,7 +101,6 @@ struct Plugin {
     restarts: u64,
     last: Option<Change>,
     has_failed: bool,
-    paint: Paint,
     counters: Arc<Counters>,
 }
 
@@ -162,7 +163,6 @@ pub struct Supervisor {
     guard: Pid,
     signals: Signals,
     log: Log,
-    is_on_terminal: bool,
     plugins: BTreeMap<PluginId, Plugin>,
     next_id: PluginId,
     environment: Arc<[CString]>,
@@ -179,7 +179,7 @@ impl Supervisor {
     fn run(arguments: Arguments, settings: Settings, signals: SignalState, attached_to: Option<Pid>, link: Link) -> u8 {
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
-        let opened = Signals::open().and_then(|signals| Ok((signals, Log::start()?)));
+        let opened = Signals::open().and_then(|signals| Ok((signals, Log::start(settings.log_fd, &settings)?)));
         let (own_signals, log) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -193,7 +193,6 @@ impl Supervisor {
             guard: link.guard,
             signals: own_signals,
             log,
-            is_on_terminal: settings.format == Format::Text && io::stdout().is_terminal(),
             plugins: BTreeMap::new(),
             next_id: 0,
             environment: Arc::default(),
@@ -215,9 +214,7 @@ impl Supervisor {
     }
 
     fn say(&self, notice: &Notice<'_>) {
-        if let Some(record) = notice.record(&self.settings) {
-            self.log.write(record);
-        }
+        self.log.say(notice);
     }
 
     // ------------------------------------------------------------ the loop
@@ -299,25 +296,16 @@ impl Supervisor {
     }
 
     fn report_status(&self) {
-        let now = Instant::now();
-        for plugin in self.plugins.values() {
-            let (state, pid, since) = match plugin.state {
-                State::Waiting { .. } => ("backoff", None, now),
-                State::Running { leader, since } => ("running", Some(leader), since),
-                State::Stopping { .. } => ("stopping", None, now),
-                State::Ended => ("ended", None, now),
-            };
-            let status = Status {
-                state,
-                pid,
-                uptime: now.saturating_duration_since(since),
-                restarts: plugin.restarts,
-                last: plugin.last,
-                lines: plugin.counters.lines.load(Ordering::Relaxed),
-                bytes: plugin.counters.bytes.load(Ordering::Relaxed),
-            };
-            self.say(&Notice::Status { plugin: &plugin.name, status: &status });
+        if self.log.is_status_pending() {
+            return;
         }
+        let now = Instant::now();
+        let statuses: Vec<Status> = self.plugins.values().map(|plugin| status(plugin, now)).collect();
+        self.log.say_status(self.plugins.values().zip(&statuses).map(|(plugin, status)| Notice::Status {
+            plugin: &plugin.name,
+            path: &plugin.path,
+            status,
+        }));
     }
 
     fn reap(&mut self) {
@@ -402,7 +390,7 @@ impl Supervisor {
     fn settle(&self, id: PluginId, change: Change, is_wanted: bool) {
         let Some(plugin) = self.plugins.get(&id) else { return };
         let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
-        self.log.settle(id, notice.record(&self.settings).unwrap_or_default());
+        self.log.settle(id, &notice);
     }
 
     // ------------------------------------------------------------ deadlines
@@ -432,6 +420,20 @@ impl Supervisor {
     }
 }
 
-fn complain(problem: &str) {
-    let _ = io::stderr().write_all(format!("{NAME}: {problem}\n").as_bytes());
+fn status(plugin: &Plugin, now: Instant) -> Status {
+    let (state, pid, since) = match plugin.state {
+        State::Waiting { .. } => ("backoff", None, now),
+        State::Running { leader, since } => ("running", Some(leader), since),
+        State::Stopping { .. } => ("stopping", None, now),
+        State::Ended => ("ended", None, now),
+    };
+    Status {
+        state,
+        pid,
+        uptime: now.saturating_duration_since(since),
+        restarts: plugin.restarts,
+        last: plugin.last,
+        lines: plugin.counters.lines.load(Ordering::Relaxed),
+        bytes: plugin.counters.bytes.load(Ordering::Relaxed),
+    }
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+SCRIPTS = HERE.parent
 CACHE = ROOT / "target" / "bench"
 LOG = CACHE / "install.log"
 
@@ -72,25 +73,22 @@ def tools():
     ]
 
 
-def python(*packages):
-    """A virtual environment with these packages, each a pip argument list."""
-    home = CACHE / "python" / packages[0][-1].replace("==", "-")
-    if not (home / "complete").exists():
-        do(sys.executable, "-m", "venv", "--clear", str(home))
-        for package in packages:
-            do(str(home / "bin" / "pip"), "install", *package)
-        (home / "complete").touch()
-    return home / "bin"
+def pinned(*command):
+    """What a script that installs pinned tools prints: the place of one."""
+    with LOG.open("ab") as log:
+        script = [str(SCRIPTS / command[0]), *command[1:]]
+        done = subprocess.run(script, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, timeout=600)
+    return Path(done.stdout.strip())
 
 
 def lmcache():
-    python_ = python(["--no-deps", "lmcache==0.5.6"], ["pyyaml", "numpy", "requests"]) / "python"
+    python_ = pinned("venv", "lmcache")
     host = f"{python_} {HERE / 'lmcache_host.py'}"
     return [Peer("LMCache 0.5.6", lambda plugins: f"{host} {shlex.join(plugins)} 2>&1")]
 
 
 def honcho():
-    program = python(["honcho"]) / "honcho"
+    program = pinned("venv", "peers").parent / "honcho"
 
     def command(plugins):
         procfile = Path(plugins[0]).parent / "Procfile"
@@ -102,7 +100,7 @@ def honcho():
 
 
 def supervisord():
-    program = python(["supervisor"]) / "supervisord"
+    program = pinned("venv", "peers").parent / "supervisord"
 
     def command(plugins):
         settings = Path(plugins[0]).parent / "supervisord.conf"
@@ -130,11 +128,7 @@ stdout_logfile_maxbytes=0
 
 
 def concurrently():
-    home = CACHE / "npm"
-    program = home / "node_modules" / ".bin" / "concurrently"
-    if not program.exists():
-        home.mkdir(exist_ok=True)
-        do("npm", "install", "--no-audit", "--no-fund", "--prefix", str(home), "concurrently")
+    program = pinned("node-modules") / ".bin" / "concurrently"
 
     def command(plugins):
         names = ",".join(Path(plugin).name for plugin in plugins)
@@ -145,9 +139,7 @@ def concurrently():
 
 def horust():
     """Hands its standard output on to what it starts, so that it is compared at rest only."""
-    program = CACHE / "horust" / "bin" / "horust"
-    if not program.exists():
-        do("cargo", "install", "--locked", "--root", str(CACHE / "horust"), "horust")
+    program = pinned("cargo-tool", "horust")
 
     def command(plugins):
         service = Path(plugins[0]).parent / "horust.toml"

@@ -32,6 +32,8 @@ for section in extra_config runtime_plugin_extra_config; do
         locations=$("$launcher" get --default '' "/$section/plugin.launcher.locations") || exit
 done
 [ -n "$locations" ] || fail "no plugins: set extra_config plugin.launcher.locations in lmcache.yaml, or LMCACHE_LAUNCHER_LOCATIONS" 2
+# Of the two variables the older one would count.
+unset LMCACHE_PLUGIN_LOCATIONS
 export LMCACHE_RUNTIME_PLUGIN_LOCATIONS="$locations"
 
 # exec: the process that LMCache holds, and stops, is the launcher itself.

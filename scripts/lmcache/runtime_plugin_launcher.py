@@ -21,6 +21,8 @@ import logging
 import os
 import shutil
 import subprocess
+import sysconfig
+import tempfile
 import threading
 import time
 
@@ -32,15 +34,17 @@ logger = init_logger(__name__)
 LAUNCHER_NAME = "lmcache-plugin-launcher"
 LAUNCHER_VARIABLE = "LMCACHE_PLUGIN_LAUNCHER_BIN"
 CONFIG_VARIABLE = "LMCACHE_RUNTIME_PLUGIN_CONFIG"
+OLD_CONFIG_VARIABLE = "LMCACHE_PLUGIN_CONFIG"
 
 # Linux's limit on one ``NAME=value`` of the environment with its final zero.
 MAX_VARIABLE_BYTES = 131_072
 
 # The plugins' time from SIGTERM to SIGKILL. A vLLM engine core has about five
-# seconds to shut down, so all of ``stop_plugins`` has to end within that.
+# seconds to shut down, for everything that it does then: all launchers of a
+# process have stopped, and their last lines are read, after these times.
 GRACE_PERIOD_SECONDS = 3.0
-STOP_TIMEOUT_SECONDS = GRACE_PERIOD_SECONDS + 1.0
-LAST_LINES_TIMEOUT_SECONDS = 0.5
+STOP_TIMEOUT_SECONDS = GRACE_PERIOD_SECONDS + 0.3
+LAST_LINES_TIMEOUT_SECONDS = STOP_TIMEOUT_SECONDS + 0.2
 
 # What the program reports, with the level and the words to log it by. _describe
 # has the exceptions.
@@ -57,6 +61,10 @@ EVENTS: dict[str, tuple[int, str]] = {
     "stopping": (logging.INFO, "Stopping runtime plugins: %(reason)s"),
     "stopped": (logging.INFO, "Runtime plugins are stopped"),
 }
+
+
+# Every launcher of this process, and of those that it was forked from.
+_launchers: list["RuntimePluginLauncher"] = []
 
 
 class RuntimePluginConfig(Protocol):
@@ -93,6 +101,9 @@ class RuntimePluginLauncher:
         self.plugin_processes: list[subprocess.Popen] = []
         self._readers: list[threading.Thread] = []
         self._host_pid = os.getpid()
+        # When the plugins were told to end, once they were.
+        self._told_at: float | None = None
+        _launchers.append(self)
         # Register cleanup handler
         atexit.register(self.stop_plugins)
 
@@ -108,22 +119,47 @@ class RuntimePluginLauncher:
             logger.error("Failed to launch runtime plugins: %s", e)
 
     def stop_plugins(self) -> None:
-        """Stop all plugins, and everything they started, within five seconds.
+        """Stop all plugins, and everything they started, within 3.5 seconds.
+
+        The first stop in a process is for all of its launchers: an engine core
+        on one GPU has a worker's and a scheduler's, and stops them one after
+        the other. So their plugins have their grace periods side by side, and
+        each further stop only waits for what is left.
 
         Note: This method may be called via atexit during interpreter shutdown,
         when the logging system may already be closed. We avoid using logger
         here to prevent "I/O operation on closed file" errors.
         """
-        # A forked worker inherits the atexit handler, but not the plugins.
-        if os.getpid() != self._host_pid:
-            return
+        for launcher in _launchers:
+            launcher._tell_to_end()
+        self._wait_for_end()
 
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    def _tell_to_end(self) -> None:
+        """Ask the launcher's process to stop the plugins, once."""
+        # A forked worker inherits the atexit handler, but not the plugins.
+        if os.getpid() != self._host_pid or self._told_at is not None:
+            return
+        self._told_at = time.monotonic()
         for process in self.plugin_processes:
             try:
                 if process.poll() is None:
                     process.terminate()
-                    process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            except Exception:
+                # Silently ignore errors during shutdown
+                pass
+
+    def _wait_for_end(self) -> None:
+        """Wait until the plugins are gone and their last lines are logged."""
+        told_at = self._told_at
+        if os.getpid() != self._host_pid or told_at is None:
+            return
+
+        def left(seconds: float) -> float:
+            return max(0.0, told_at + seconds - time.monotonic())
+
+        for process in self.plugin_processes:
+            try:
+                process.wait(timeout=left(STOP_TIMEOUT_SECONDS))
             except subprocess.TimeoutExpired:
                 # A killed launcher still leaves nothing behind: it is two
                 # processes, and the other one ends the plugins.
@@ -134,7 +170,54 @@ class RuntimePluginLauncher:
 
         # The plugins' last lines may still be in the pipe.
         for reader in self._readers:
-            reader.join(LAST_LINES_TIMEOUT_SECONDS)
+            reader.join(left(LAST_LINES_TIMEOUT_SECONDS))
+
+    def _should_skip_plugin(self, file: Path, parts: list[str]) -> bool:
+        """Whether a plugin of this name is for another role or worker.
+
+        Args:
+            file: The plugin, for its suffix.
+            parts: The parts of its name.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            plugin = Path(directory, "_".join(parts) + file.suffix)
+            plugin.write_text("#!/bin/sh\n")
+            decision = self._ask_about(plugin, self.role)["decision"]
+        return decision == "skip"
+
+    def _get_interpreter(self, file: Path) -> str:
+        """The program that runs a plugin, without its argument.
+
+        Args:
+            file: The plugin.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        record = self._ask_about(file, role=None)
+        if "command" not in record:
+            raise ValueError(
+                f"Plugin type {file.suffix} not supported: {record['reason']}"
+            )
+        return record["command"][0]
+
+    def _ask_about(self, file: Path, role: str | None) -> dict[str, Any]:
+        """What the launcher would do with one file, by its own account."""
+        answer = subprocess.run(
+            [
+                find_launcher(),
+                "list",
+                "--format=json",
+                f"--role={role or ''}",
+                f"--worker-id={self.worker_id}",
+                _as_operand(str(file)),
+            ],
+            env=_environment("{}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return json.loads(answer.stdout.splitlines()[0])
 
     def _existing_locations(self) -> list[str]:
         """The configured locations less those that do not exist."""
@@ -149,6 +232,7 @@ class RuntimePluginLauncher:
     def _launch(self, program: str, locations: list[str]) -> None:
         """Start the launcher on ``locations``, and the thread that logs it."""
         self._host_pid = os.getpid()
+        self._told_at = None
         process = subprocess.Popen(
             [
                 program,
@@ -166,7 +250,7 @@ class RuntimePluginLauncher:
                 "--parent-fd=1",
                 *(_as_operand(location) for location in locations),
             ],
-            env={**os.environ, CONFIG_VARIABLE: _fitting(self.config.to_json())},
+            env=_environment(_fitting(self.config.to_json())),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -185,14 +269,18 @@ class RuntimePluginLauncher:
 
 
 def find_launcher() -> str:
-    """The launcher's path: as told, else from PATH, else next to this file.
+    """The launcher's path.
+
+    As told, else from PATH, else next to this file, else among the programs
+    of this Python, where ``pip install`` puts it.
 
     Raises:
         FileNotFoundError: If it is not there.
     """
     told = os.environ.get(LAUNCHER_VARIABLE)
     beside = Path(__file__).with_name(LAUNCHER_NAME)
-    candidates = [told] if told else [LAUNCHER_NAME, str(beside)]
+    installed = Path(sysconfig.get_path("scripts"), LAUNCHER_NAME)
+    candidates = [told] if told else [LAUNCHER_NAME, str(beside), str(installed)]
     for candidate in candidates:
         found = shutil.which(candidate)
         if found is not None:
@@ -200,6 +288,13 @@ def find_launcher() -> str:
     raise FileNotFoundError(
         f"cannot find {' or '.join(candidates)}: set {LAUNCHER_VARIABLE} to its path"
     )
+
+
+def _environment(config: str) -> dict[str, str]:
+    """The environment of a launcher with this configuration, and no other."""
+    environment = {**os.environ, CONFIG_VARIABLE: config}
+    environment.pop(OLD_CONFIG_VARIABLE, None)
+    return environment
 
 
 def _as_operand(location: str) -> str:

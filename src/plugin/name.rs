@@ -2,6 +2,9 @@
 
 use crate::nearest::nearest;
 
+/// The label of the launcher's own records. No plugin has it: one that is called so keeps its directory.
+pub const LABEL: &str = "launcher";
+
 /// The roles that are known without being told.
 const KNOWN_ROLES: [&str; 3] = ["scheduler", "worker", "all"];
 

@@ -1,11 +1,11 @@
 //! Locations to a plan: every file that was met, whether it runs here, by which command, and what is wrong with it.
 
 use super::decide::{Seen, examine};
-use super::name::Identity;
+use super::name::{Identity, LABEL};
 use super::search::{Fingerprint, files};
 use crate::configuration::Location;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// What was found at the locations.
@@ -83,6 +83,14 @@ impl Entry {
     }
 }
 
+impl Plan {
+    /// The names of what runs here.
+    pub fn names(&self) -> impl Iterator<Item = &OsStr> {
+        let runs = |entry: &&Entry| matches!(entry.decision, Decision::Run { .. });
+        self.entries.iter().filter(runs).map(|entry| entry.name.as_os_str())
+    }
+}
+
 /// Searches `locations` and decides about every file.
 pub fn plan(locations: &[Location], identity: &Identity) -> Plan {
     let mut plan = Plan::default();
@@ -100,7 +108,8 @@ pub fn plan(locations: &[Location], identity: &Identity) -> Plan {
     plan
 }
 
-/// Gives plugins that run here and share a file name as many parent directories as tell them apart.
+/// Gives plugins that run here and share a file name, with one another or with the launcher's own label, as many parent
+/// directories as tell them apart.
 fn tell_apart(entries: &mut [Entry]) {
     let mut groups: HashMap<OsString, Vec<usize>> = HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -108,8 +117,11 @@ fn tell_apart(entries: &mut [Entry]) {
             groups.entry(entry.name.clone()).or_default().push(index);
         }
     }
-    for indexes in groups.into_values().filter(|indexes| indexes.len() > 1) {
-        let longest = indexes.iter().map(|&index| entries[index].path.components().count()).max().unwrap_or(1);
+    for (name, indexes) in groups {
+        if indexes.len() == 1 && name != LABEL {
+            continue;
+        }
+        let longest = indexes.iter().map(|&index| entries[index].path.components().count()).max().unwrap_or(1).max(2);
         let names = (2..=longest)
             .map(|count| indexes.iter().map(|&index| last_components(&entries[index].path, count)).collect::<Vec<_>>())
             .find(|names| {
@@ -124,6 +136,8 @@ fn tell_apart(entries: &mut [Entry]) {
 }
 
 fn last_components(path: &Path, count: usize) -> OsString {
+    // A bare name has a directory, too.
+    let path = if path.components().count() == 1 { &Path::new(".").join(path) } else { path };
     let components: Vec<_> = path.components().collect();
     let tail = &components[components.len().saturating_sub(count)..];
     tail.iter().collect::<PathBuf>().into_os_string()
@@ -140,5 +154,20 @@ mod tests {
         tell_apart(&mut entries);
         let names: Vec<_> = entries.iter().map(|entry| entry.name.to_str().unwrap()).collect();
         assert_eq!(names, ["a/x/p.sh", "b/x/p.sh", "b/y/p.sh", "q.sh"]);
+    }
+
+    #[test]
+    fn the_label_of_the_launcher_is_no_name_of_a_plugin() {
+        let run = |path: &str| Entry::new(path.into(), Decision::Run { command: vec![], reason: String::new() });
+        for (paths, expected) in [
+            (&["/a/launcher"][..], &["a/launcher"][..]),
+            (&["launcher"], &["./launcher"]),
+            (&["./launcher", "b/launcher"], &["./launcher", "b/launcher"]),
+        ] {
+            let mut entries: Vec<Entry> = paths.iter().map(|path| run(path)).collect();
+            tell_apart(&mut entries);
+            let names: Vec<_> = entries.iter().map(|entry| entry.name.to_str().unwrap()).collect();
+            assert_eq!(names, expected);
+        }
     }
 }

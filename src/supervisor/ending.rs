@@ -4,8 +4,8 @@ use super::descendants::{self, Census};
 use super::job::Job;
 use super::stop::{Step, Stop};
 use super::{Event, Plugin, Pressure, SEARCH_DELAY, State, Stopping, Supervisor, Then, spawn};
+use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::output::PluginId;
 use crate::sys::{self, signal};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -257,6 +257,7 @@ impl Supervisor {
         let is_requested = self.stopping.as_ref().is_some_and(|stopping| stopping.is_requested);
         match self.job.as_ref().and_then(Job::status) {
             Some(status) => status,
+            None if self.log.has_lost_lines() => 1,
             None if is_requested => 0,
             None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.has_failed)),
         }

@@ -3,10 +3,11 @@
 
 use super::parent::ParentWatch;
 use super::stop::{Step, Stop};
-use super::{Link, Supervisor, complain};
+use super::{Link, Supervisor};
+use crate::answer::complain;
 use crate::cli::{Arguments, NAME};
 use crate::error::{Error, plain};
-use crate::notice::Notice;
+use crate::notice::{Look, Notice};
 use crate::settings::Settings;
 use crate::sys::{self, Arrived, Change, Fork, Pid, Reaped, Signals, signal};
 use std::io::{self, PipeWriter, Write};
@@ -29,7 +30,7 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     let mut parent = ParentWatch::open(&settings)?;
     if parent.is_parent_gone() {
         let notice = Notice::Stopping { reason: "the parent process has ended already" };
-        if let Some(record) = notice.record(&settings) {
+        if let Some(record) = notice.record(&Look::plain(&settings)) {
             let _ = crate::answer::print(&record);
         }
         return Ok(0);

@@ -2,8 +2,8 @@
 //! rest is left alone; a configuration that cannot be used changes nothing.
 
 use super::{State, Supervisor, Then};
+use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::output::PluginId;
 use crate::plugin::plan::{self, Decision};
 use crate::settings::Settings;
 use std::collections::HashMap;
@@ -19,10 +19,8 @@ impl Supervisor {
             Err(error) => return self.refuse_reload(error.message()),
         };
         let locations = settings.locations.clone().unwrap_or_default();
-        // How records are written stays as it is: a log does not change its format half-way.
-        settings.format = self.settings.format;
+        // How records are written stays as it is, so that a log does not change its form half-way.
         settings.stderr = self.settings.stderr;
-        settings.is_quiet = self.settings.is_quiet;
         self.settings = settings;
         self.set_environment(&locations);
         for warning in std::mem::take(&mut self.settings.warnings) {
@@ -36,13 +34,13 @@ impl Supervisor {
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
 
         let now = Instant::now();
-        let longest = plan.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+        self.log.align(plan.names());
         let mut old: HashMap<PathBuf, PluginId> =
             self.plugins.iter().map(|(&id, plugin)| (plugin.path.clone(), id)).collect();
         for entry in plan.entries {
             let runs = matches!(entry.decision, Decision::Run { .. });
             match old.get(&entry.path).copied() {
-                None if runs => self.take_in(entry, longest),
+                None if runs => self.take_in(entry),
                 Some(id) if runs => {
                     old.remove(&entry.path);
                     self.renew(id, entry, now);

@@ -1,7 +1,7 @@
 //! Starting one process: a plugin with its environment and its pipes, or PROGRAM as if we were not there.
 
 use crate::configuration::Configuration;
-use crate::output::Stream;
+use crate::log::Stream;
 pub use crate::settings::ID_VARIABLE;
 use crate::settings::{Settings, Stderr};
 use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};

@@ -1,13 +1,14 @@
 //! From what was found to processes that run.
 
-use super::{Plugin, State, Supervisor, canonical, complain, restart, spawn};
+use super::{Plugin, State, Supervisor, canonical, restart, spawn};
+use crate::answer::complain;
 use crate::configuration::{Location, room};
 use crate::document::{Value, json};
 use crate::error::plain;
+use crate::log::{PluginId, Source};
 use crate::notice::Notice;
-use crate::output::{Frame, Paint, PluginId, Source};
 use crate::plugin::plan::{self, Decision};
-use crate::settings::{Format, Restart};
+use crate::settings::Restart;
 use crate::supervisor::job::Job;
 use crate::supervisor::restart::Backoff;
 use std::ffi::OsStr;
@@ -54,9 +55,9 @@ impl Supervisor {
             self.has_failed = true;
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
-        let longest = plan.entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
+        self.log.align(plan.names());
         for entry in plan.entries {
-            self.take_in(entry, longest);
+            self.take_in(entry);
         }
     }
 
@@ -69,7 +70,7 @@ impl Supervisor {
     }
 
     /// Adds what was found to the plugins, or says why not.
-    pub(super) fn take_in(&mut self, entry: plan::Entry, longest_name: usize) {
+    pub(super) fn take_in(&mut self, entry: plan::Entry) {
         for warning in &entry.warnings {
             self.say(&Notice::Warning { plugin: Some(&entry.name), reason: warning });
         }
@@ -83,12 +84,6 @@ impl Supervisor {
         };
         let id = self.next_id;
         self.next_id += 1;
-        let has_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let paint = match self.is_on_terminal {
-            true => Paint::on_terminal(id, longest_name, has_colour),
-            false => Paint::default(),
-        };
         let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let plugin = Plugin {
             content: entry.fingerprint.digest,
@@ -101,7 +96,6 @@ impl Supervisor {
             restarts: 0,
             last: None,
             has_failed: false,
-            paint,
             counters: Arc::default(),
         };
         self.plugins.insert(id, plugin);
@@ -122,11 +116,8 @@ impl Supervisor {
                     self.say(&Notice::Warning { plugin: Some(&name), reason: warning });
                 }
                 for (stream, pipe) in started.pipes {
-                    let frame = match self.settings.format {
-                        Format::Text => Frame::text(&name, &plugin.paint),
-                        Format::Json => Frame::json(&name, stream),
-                    };
-                    self.log.follow(Source { plugin: id, pipe, frame, stream, counters: Arc::clone(&plugin.counters) });
+                    let (name, counters) = (name.clone(), Arc::clone(&plugin.counters));
+                    self.log.follow(Source { plugin: id, name, pipe, stream, counters });
                 }
                 if let Some(plugin) = self.plugins.get_mut(&id) {
                     plugin.state = State::Running { leader: started.pid, since: now };

@@ -22,6 +22,16 @@ pub fn duplicate_descriptor(number: i32) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether the descriptor of this number takes what is written to it.
+///
+/// # Errors
+/// EBADF where nothing is open under that number.
+pub fn is_open_for_writing(number: i32) -> io::Result<bool> {
+    // SAFETY: no memory is passed.
+    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFL) })?;
+    Ok(flags & libc::O_ACCMODE != libc::O_RDONLY)
+}
+
 /// Makes reads from `fd` return at once. For a pipe this concerns our end alone.
 ///
 /// # Errors
@@ -39,6 +49,12 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub fn grow_pipe(fd: BorrowedFd<'_>, bytes: i32) -> bool {
     // SAFETY: the command takes an int.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) > 0 }
+}
+
+/// Whether `fd` is a pipe, or a FIFO (F_GETPIPE_SZ).
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETPIPE_SZ) > 0 }
 }
 
 /// How many bytes can be read from a pipe now (FIONREAD).

@@ -3,7 +3,7 @@
 use super::libc::{self, check};
 use std::ffi::{c_int, c_ulong};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::Duration;
 
@@ -34,11 +34,26 @@ pub fn wait_readable<const N: usize>(
     }
 }
 
-/// Waits until `fd` takes bytes again, for a descriptor that somebody set non-blocking.
-pub fn wait_writable(fd: BorrowedFd<'_>) {
+/// As [`wait_readable`], for any number of descriptors.
+///
+/// # Errors
+/// ENOMEM, EINVAL (more than may be open), as poll(2) has them.
+pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let polled = |fd: &BorrowedFd<'_>| libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<libc::PollFd> = fds.iter().map(polled).collect();
+    // SAFETY: `polled` is as long as the count says.
+    match check(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as c_ulong, milliseconds(timeout)) }) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(polled.iter().map(|fd| fd.revents != 0).collect()),
+    }
+}
+
+/// Waits until `fd` takes bytes, at most `timeout` (`None`: for ever), and says whether it does. Where poll(2) fails it
+/// is said to: the write shows what is the matter.
+pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
     let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: `polled` is one element.
-    unsafe { libc::poll(&mut polled, 1, -1) };
+    unsafe { libc::poll(&mut polled, 1, milliseconds(timeout)) != 0 }
 }
 
 /// A set of descriptors to wait for, each with a token (epoll(7), level-triggered).
@@ -67,11 +82,27 @@ impl Epoll {
     }
 
     /// Puts the tokens of the descriptors that are ready into `tokens`, waiting for the first at most `timeout`.
-    pub fn wait(&self, tokens: &mut Vec<u64>, timeout: Option<Duration>) {
+    ///
+    /// # Errors
+    /// What a filter of system calls gives. An interruption is a wait that found nothing.
+    pub fn wait(&self, tokens: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = [libc::EpollEvent { events: 0, data: 0 }; 64];
+        tokens.clear();
         // SAFETY: `events` has 64 elements.
         let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds(timeout)) };
-        tokens.clear();
-        tokens.extend(events.iter().take(usize::try_from(count).unwrap_or(0)).map(|event| event.data));
+        match check(count) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            count => {
+                let count = count.map_or(0, |count| count as usize);
+                tokens.extend(events.iter().take(count).map(|event| event.data));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

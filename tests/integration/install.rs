@@ -65,3 +65,47 @@ fn it_works_without_proc() {
     assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
     assert!(fs::read(sandbox.path("plugins").join(NAME)).expect("a copy") == fs::read(sandbox::LAUNCHER).expect("it"));
 }
+
+#[test]
+fn the_bridge_comes_with_it_where_asked_for() {
+    let sandbox = Sandbox::new();
+    let done = sandbox.launcher(["install", "--bridge", "plugins"]).output();
+    assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    assert_eq!(done.text(), format!("plugins/{NAME}\nplugins/all_launcher.sh\n"));
+    let bridge = sandbox.path("plugins/all_launcher.sh");
+    assert_eq!(fs::metadata(&bridge).expect("it is there").permissions().mode() & 0o7777, 0o755);
+    // As LMCache starts it, with nothing set: it finds the launcher beside it.
+    let run = sandbox.command("sh", [bridge.to_str().expect("UTF-8")]);
+    let run = run.env("LMCACHE_LAUNCHER_LOCATIONS", "/no/plugins").output();
+    assert!(run.text().contains("/no/plugins"), "{} {}", run.text(), run.stderr);
+    assert_eq!(fs::read_dir(sandbox.path("plugins")).expect("a directory").count(), 2, "nothing else is left there");
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let sandbox = Sandbox::new();
+    sandbox.write("victim", "untouched\n");
+    sandbox.link("../victim", "plugins/all_launcher.sh");
+    sandbox.link("../victim", format!("plugins/{NAME}"));
+    // A name that is made of our pid can be taken before we are there: exec keeps the pid.
+    let script = format!("ln -s ../victim plugins/.{NAME}.$$; exec \"$LAUNCHER\" install --bridge plugins");
+    let done = sandbox.command("sh", ["-c", &script]).output();
+    assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    assert_eq!(sandbox.read("victim"), "untouched\n");
+    for name in [NAME, "all_launcher.sh"] {
+        let target = fs::symlink_metadata(sandbox.path("plugins").join(name)).expect("it is there");
+        assert!(target.is_file(), "{name} has taken the link's place");
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_the_older_copy() {
+    let sandbox = Sandbox::new();
+    let script = format!(
+        "mount -t tmpfs -o size=64k none plugins && echo older >plugins/{NAME} && echo older >plugins/all_launcher.sh\n\
+         \"$LAUNCHER\" install --bridge plugins; echo \"status $?\"; cat plugins/*; ls -A plugins"
+    );
+    let done = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", &script]).output();
+    assert_eq!(done.text(), format!("status 1\nolder\nolder\nall_launcher.sh\n{NAME}\n"), "{}", done.stderr);
+    assert!(done.stderr.contains("No space left on device"), "{}", done.stderr);
+}

@@ -2,7 +2,13 @@
 
 usage: terminal.py ROWS COLUMNS COMMAND [ARGUMENT...]
 """
-import fcntl, os, pty, select, struct, sys, termios
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
 
 rows, columns, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 child, terminal = pty.fork()

@@ -17,6 +17,7 @@ import death  # noqa: E402
 import differences  # noqa: E402
 import instructions  # noqa: E402
 import parity  # noqa: E402
+import together  # noqa: E402
 
 TREES = 400
 TREES_QUICK = 60
@@ -43,6 +44,7 @@ def main() -> int:
         ("cases", cases.check),
         ("instructions", lambda: instructions.check(arguments.readme)),
         ("death", lambda: death.check(quick)),
+        ("together", lambda: together.check(quick)),
         ("cost", lambda: cost.check(quick)),
     ]:
         begin = time.monotonic()

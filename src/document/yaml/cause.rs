@@ -100,7 +100,7 @@ fn missing_space(text: &str, line: &Line<'_>, found: &Malformed) -> Option<Cause
 
 fn indentation(text: &str, line: &Line<'_>, found: &Malformed) -> Option<Cause> {
     let start = line.start + line.indentation();
-    if line.text[..line.indentation()].contains('\t') {
+    if line.text[..line.indentation()].contains('\t') && !found.message.starts_with("a tab") {
         let tab = line.start + line.text.find('\t')?;
         return Some((tab, "a tab cannot indent or precede a value: expected spaces".into()));
     }

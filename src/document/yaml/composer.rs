@@ -76,8 +76,8 @@ impl<'a> Composer<'a> {
             let Token { offset, kind } = self.scanner.next()?;
             match kind {
                 Kind::YamlDirective { .. } if has_version => return self.refuse(offset, "a second `%YAML`"),
-                Kind::YamlDirective { major_is_one: true } => has_version = true,
-                Kind::YamlDirective { .. } => return self.refuse(offset, "expected version 1 of YAML"),
+                Kind::YamlDirective { is_known: true } => has_version = true,
+                Kind::YamlDirective { .. } => return self.refuse(offset, "expected version 1.1 or 1.2 of YAML"),
                 Kind::TagDirective { handle, prefix } => {
                     if declared.contains(&handle) {
                         return self.refuse(offset, "a second `%TAG` with this handle");
@@ -110,6 +110,8 @@ impl<'a> Composer<'a> {
             Kind::BlockEntry if context == Context::BlockOrIndentless => {
                 self.sequence(&head, depth, Self::indentless_sequence)
             }
+            // A null for one of PyYAML's loaders, the empty string for the other.
+            _ if head.tag == Some(Tag::Any) => self.refuse_found("expected a value after `!`"),
             _ if head.anchor.is_some() || head.tag.is_some() => Ok(self.scalar(&head, head.offset, "".into(), true)),
             _ => self.refuse_found("expected a value"),
         }
@@ -269,6 +271,10 @@ impl<'a> Composer<'a> {
             }
             let offset = self.scanner.offset()?;
             if self.take(&Kind::Key)? {
+                // PyYAML's C loader takes what comes next for the key, whatever it is.
+                if matches!(self.scanner.peek()?, Kind::Value | Kind::FlowEntry | Kind::FlowSequenceEnd) {
+                    return self.refuse_found("expected a key after `?`");
+                }
                 // `[a: b]` is a list of mappings with one key each.
                 let head = Head { offset, anchor: None, tag: None };
                 let item = self.mapping(&head, depth, Self::single_pair)?;
@@ -373,5 +379,5 @@ struct Head<'a> {
 }
 
 fn is_directive(kind: &Kind<'_>) -> bool {
-    matches!(kind, Kind::YamlDirective { .. } | Kind::TagDirective { .. } | Kind::OtherDirective)
+    matches!(kind, Kind::YamlDirective { .. } | Kind::TagDirective { .. })
 }

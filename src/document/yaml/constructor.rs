@@ -1,12 +1,18 @@
 //! From nodes to values: types, merge keys, and keys that are there twice.
 
-use std::borrow::Cow;
+mod merge;
 
-use super::super::value::{Repetition, let_last_win, remove_repetitions, repetitions};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use super::super::value::repetitions;
 use super::super::{Members, Value};
 use super::node::{Content, Node, NodeId, Nodes, Pair, Tag};
 use super::number::{self, NumberKey};
 use super::{MAX_DEPTH, Result, malformed};
+use merge::Version;
 
 /// Builds values from the nodes of `text`.
 pub(super) struct Constructor<'a, 'n> {
@@ -65,7 +71,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
                 }
                 Ok(Value::Array(elements))
             }
-            (Content::Mapping(pairs), Tag::Map) => self.mapping(index, self.nodes.pairs(pairs), depth),
+            (Content::Mapping(_), Tag::Map) => self.mapping(index, depth),
             (_, Tag::Set) => self.refuse(node, "a set is no JSON: expected a list"),
             (_, Tag::Unknown) => self.refuse_tag(node),
             _ => self.refuse(node, "the tag does not fit the value after it"),
@@ -101,52 +107,30 @@ impl<'a, 'n> Constructor<'a, 'n> {
         self.refuse(node, "expected a mapping with one key")
     }
 
-    fn mapping(&mut self, index: NodeId, pairs: &'n [Pair], depth: usize) -> Result<Value<'a>> {
+    fn mapping(&mut self, index: NodeId, depth: usize) -> Result<Value<'a>> {
+        let pairs = self.pairs(index);
         if !pairs.iter().any(|&[key, _]| self.nodes[key].tag == Tag::Merge) {
-            return self.object(pairs, 0, depth);
+            return self.object(index, Cow::Borrowed(pairs), 0, depth);
         }
-        let mut merged = self.merged(index, pairs, depth)?;
+        let mut merged = self.merged(index, Version::Older, depth)?;
         let own_from = merged.len();
-        merged.extend(pairs.iter().filter(|&&[key, _]| self.nodes[key].tag != Tag::Merge));
-        self.object(&merged, own_from, depth)
+        merged.extend(self.own(index));
+        self.object(index, Cow::Owned(merged), own_from, depth)
     }
 
-    /// What the merge keys among `pairs` bring in, the least important first.
-    fn merged(&mut self, index: NodeId, pairs: &'n [Pair], depth: usize) -> Result<Vec<Pair>> {
-        let mut merged = Vec::new();
-        if depth > MAX_DEPTH {
-            return self.refuse(&self.nodes[index], "nested too deeply by merge keys: at most 490 levels");
+    /// What a node holds that is a mapping.
+    fn pairs(&self, index: NodeId) -> &'n [Pair] {
+        match self.nodes[index].content {
+            Content::Mapping(pairs) => self.nodes.pairs(pairs),
+            _ => &[],
         }
-        for &[_, source] in pairs.iter().filter(|&&[key, _]| self.nodes[key].tag == Tag::Merge) {
-            match self.nodes[source].content {
-                Content::Mapping(pairs) => self.merge(source, self.nodes.pairs(pairs), &mut merged, depth)?,
-                Content::Sequence(items) => {
-                    for &item in self.nodes.items(items).iter().rev() {
-                        match self.nodes[item].content {
-                            Content::Mapping(pairs) => self.merge(item, self.nodes.pairs(pairs), &mut merged, depth)?,
-                            _ => return self.refuse(&self.nodes[item], "expected a mapping to merge"),
-                        }
-                    }
-                }
-                _ => return self.refuse(&self.nodes[source], "expected a mapping to merge, or a list of them"),
-            }
-        }
-        Ok(merged)
-    }
-
-    fn merge(&mut self, index: NodeId, pairs: &'n [Pair], merged: &mut Vec<Pair>, depth: usize) -> Result<()> {
-        let inherited = self.merged(index, pairs, depth + 1)?;
-        self.spend(NODE_COST * (1 + pairs.len() + inherited.len()), &self.nodes[index])?;
-        merged.extend(inherited);
-        merged.extend(pairs.iter().filter(|&&[key, _]| self.nodes[key].tag != Tag::Merge));
-        Ok(())
     }
 
     /// The object with these members, of which those from `own_from` on were not merged in.
-    fn object(&mut self, pairs: &[Pair], own_from: usize, depth: usize) -> Result<Value<'a>> {
-        let mut members = Members::with_capacity(pairs.len());
+    fn object(&mut self, index: NodeId, nodes: Cow<'_, [Pair]>, own_from: usize, depth: usize) -> Result<Value<'a>> {
+        let mut members = Members::with_capacity(nodes.len());
         let mut identities = Vec::new();
-        for (position, &[key, value]) in pairs.iter().enumerate() {
+        for (position, &[key, value]) in nodes.iter().enumerate() {
             let key = self.key(key)?;
             if let Some(identity) = key.identity {
                 identities.push((position, identity));
@@ -156,31 +140,16 @@ impl<'a, 'n> Constructor<'a, 'n> {
         if identities.is_empty() && repetitions(&members).is_empty() {
             return Ok(Value::Object(members));
         }
-        let mut origins: Vec<usize> = (0..members.len()).collect();
-        if !identities.is_empty() {
-            // Python compares the keys themselves, then JSON their names: 1 and true are one key, 1 and "1" become one.
-            let mut names: Vec<Cow<'a, str>> = members.iter().map(|(name, _)| ("s".to_owned() + name).into()).collect();
-            for (position, identity) in identities {
-                names[position] = identity.into();
+        let pairs = Pairs { nodes, members, identities: identities.into_iter().collect() };
+        let united = pairs.unite(0..pairs.nodes.len(), |first, again| {
+            if first >= own_from {
+                self.repeated[pairs.nodes[again][0] as usize] = true;
             }
-            swap_names(&mut members, &mut names, &origins);
-            self.unite(&mut members, &mut origins, pairs, own_from);
-            swap_names(&mut members, &mut names, &origins);
+        });
+        if own_from > 0 {
+            self.check_merge(index, &pairs, &united, depth)?;
         }
-        self.unite(&mut members, &mut origins, pairs, own_from);
-        Ok(Value::Object(members))
-    }
-
-    /// Leaves one member of each name, and notes what was given twice. `origins` are the positions the members had.
-    fn unite(&mut self, members: &mut Members<'_>, origins: &mut Vec<usize>, pairs: &[Pair], own_from: usize) {
-        let found: Vec<Repetition> = repetitions(members);
-        for &(index, first) in &found {
-            if origins[index] >= own_from && origins[first] >= own_from {
-                self.repeated[pairs[origins[index]][0] as usize] = true;
-            }
-        }
-        let_last_win(members, &found);
-        remove_repetitions(origins, &found);
+        Ok(Value::Object(pairs.take(&united)))
     }
 
     fn key(&mut self, index: NodeId) -> Result<Key<'a>> {
@@ -247,9 +216,71 @@ fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
     }
 }
 
-/// Exchanges the name of each member for the one at its origin.
-fn swap_names<'a>(members: &mut Members<'a>, names: &mut [Cow<'a, str>], origins: &[usize]) {
-    for ((name, _), &origin) in members.iter_mut().zip(origins) {
-        std::mem::swap(name, &mut names[origin]);
+/// The pairs of a mapping, some of which may have the same key.
+struct Pairs<'a, 'p> {
+    nodes: Cow<'p, [Pair]>,
+    members: Members<'a>,
+    /// Those of the keys that are no strings, by position.
+    identities: HashMap<usize, String>,
+}
+
+/// A member of an object: the positions of the pairs that its name and its value are from.
+struct Member {
+    name: usize,
+    value: usize,
+}
+
+impl<'a> Pairs<'a, '_> {
+    /// What is left of the pairs at these positions, the last value of a key at the place of its first. `note` is told
+    /// where a key is first and again. Python compares the keys themselves, then JSON their names: 1 and true are one
+    /// key, 1 and "1" become one.
+    fn unite(&self, positions: impl Iterator<Item = usize>, mut note: impl FnMut(usize, usize)) -> Vec<Member> {
+        let pairs = positions.map(|position| Member { name: position, value: position });
+        let identity = |position: usize| match self.identities.get(&position) {
+            Some(identity) => (true, identity.as_str()),
+            None => (false, &*self.members[position].0),
+        };
+        let keys = unite(pairs, identity, &mut note);
+        unite(keys.into_iter(), |position| &*self.members[position].0, &mut note)
     }
+
+    fn name(&self, member: &Member) -> &str {
+        &self.members[member.name].0
+    }
+
+    fn value(&self, member: &Member) -> &Value<'a> {
+        &self.members[member.value].1
+    }
+
+    fn take(mut self, members: &[Member]) -> Members<'a> {
+        let mut take = |member: &Member| {
+            let name = std::mem::take(&mut self.members[member.name].0);
+            (name, std::mem::replace(&mut self.members[member.value].1, Value::Null))
+        };
+        members.iter().map(&mut take).collect()
+    }
+}
+
+/// One member for each identity that a name has.
+fn unite<I: Eq + Hash>(
+    members: impl Iterator<Item = Member>,
+    identity: impl Fn(usize) -> I,
+    note: &mut impl FnMut(usize, usize),
+) -> Vec<Member> {
+    let mut united: Vec<Member> = Vec::new();
+    let mut index_of = HashMap::new();
+    for member in members {
+        match index_of.entry(identity(member.name)) {
+            Entry::Vacant(entry) => {
+                entry.insert(united.len());
+                united.push(member);
+            }
+            Entry::Occupied(entry) => {
+                let first = &mut united[*entry.get()];
+                note(first.name, member.name);
+                first.value = member.value;
+            }
+        }
+    }
+    united
 }

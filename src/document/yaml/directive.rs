@@ -25,11 +25,12 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>> {
                 return cursor.refuse("expected a version such as 1.1");
             }
             cursor.advance(1);
-            number(cursor)?;
+            let minor = number(cursor)?;
             if !cursor.is_space_or_end(0) {
                 return cursor.refuse("expected the end of the version");
             }
-            Kind::YamlDirective { major_is_one: major.trim_start_matches('0') == "1" }
+            let version = (major.trim_start_matches('0'), minor.trim_start_matches('0'));
+            Kind::YamlDirective { is_known: matches!(version, ("1", "1" | "2")) }
         }
         "TAG" => {
             cursor.skip_spaces();
@@ -44,10 +45,7 @@ pub(super) fn directive<'a>(cursor: &mut Cursor<'a>) -> Result<Kind<'a>> {
             }
             Kind::TagDirective { handle, prefix }
         }
-        _ => {
-            cursor.skip_line();
-            Kind::OtherDirective
-        }
+        _ => return cursor.refuse("expected `%YAML` or `%TAG` before this"),
     };
     end_line(cursor)?;
     Ok(kind)

@@ -8,7 +8,7 @@ use super::{Result, malformed};
 
 /// Scans the plain scalar that begins here, inside a block collection at column `indent`.
 /// Also says whether the position is now on a line after the scalar's last.
-pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -> (Cow<'a, str>, bool) {
+pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -> Result<(Cow<'a, str>, bool)> {
     let whole = cursor.text;
     let mut folded: Option<String> = None;
     // What follows `folded`: the part of the current line that surely belongs to the scalar.
@@ -17,6 +17,10 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -
     let mut on_new_line = false;
     while cursor.peek(0) != b'#' {
         let length = plain_length(cursor, in_flow);
+        if in_flow && cursor.peek(length) == b':' && !cursor.is_blank_or_end(length + 1) {
+            cursor.advance(length);
+            return cursor.refuse("a `:` right before `,` or a bracket: expected a space between them");
+        }
         if length == 0 {
             break;
         }
@@ -47,7 +51,7 @@ pub(super) fn plain<'a>(cursor: &mut Cursor<'a>, indent: isize, in_flow: bool) -
         Some(text) => (text + &whole[start..end]).into(),
         None => Cow::Borrowed(&whole[start..end]),
     };
-    (text, on_new_line)
+    Ok((text, on_new_line))
 }
 
 /// Bytes up to what ends a plain scalar, or to the next blank.
@@ -223,24 +227,16 @@ fn escape(cursor: &mut Cursor<'_>, text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// `\x`, `\u` and `\U`. Two halves of a surrogate pair are one character once they have been JSON.
+/// `\x`, `\u` and `\U`.
 fn code_escape(cursor: &mut Cursor<'_>, digits: usize, text: &mut String) -> Result<()> {
-    let Some(mut code) = hexadecimal(cursor, 2, digits) else {
+    let Some(code) = hexadecimal(cursor, 2, digits) else {
         return cursor.refuse("expected two hexadecimal digits after `\\x`, four after `\\u`, eight after `\\U`");
     };
-    let mut length = 2 + digits;
-    if matches!(code, 0xD800..=0xDBFF)
-        && cursor.rest()[length..].starts_with(b"\\u")
-        && let Some(low @ 0xDC00..=0xDFFF) = hexadecimal(cursor, length + 2, 4)
-    {
-        code = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-        length += 6;
-    }
     match char::from_u32(code) {
         Some(char) => text.push(char),
-        None => return cursor.refuse("this escape stands for no character that JSON could carry"),
+        None => return cursor.refuse("this escape alone stands for no character: expected one such as `\\U0001F600`"),
     }
-    cursor.advance(length);
+    cursor.advance(2 + digits);
     Ok(())
 }
 
@@ -264,7 +260,14 @@ pub(super) fn block<'a>(cursor: &mut Cursor<'a>, style: u8, indent: isize) -> Re
             block_breaks(cursor, least + increment - 1, &mut breaks);
             least + increment - 1
         }
-        None => block_indentation(cursor, &mut breaks).max(least),
+        None => {
+            let found = block_indentation(cursor, &mut breaks);
+            if cursor.peek(0) == b'\t' {
+                return cursor
+                    .refuse("a tab cannot begin a block: expected spaces, or the indentation after the `|` or `>`");
+            }
+            found.max(least)
+        }
     };
     let is_inside = |cursor: &Cursor<'_>| cursor.column == indent && cursor.peek(0) != END;
     let is_indented = |cursor: &Cursor<'_>| matches!(cursor.peek(0), b' ' | b'\t');

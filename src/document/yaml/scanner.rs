@@ -22,6 +22,8 @@ struct SimpleKey {
     column: usize,
 }
 
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
 /// Makes tokens on demand, as few as it can. What is done for every token is inlined, which a build for size would not
 /// do by itself.
 pub(super) struct Scanner<'a> {
@@ -102,7 +104,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn scan(&mut self) -> Result<()> {
-        self.skip_to_token();
+        self.skip_to_token()?;
         self.drop_stale_keys()?;
         self.unwind(self.column());
         let cursor = &self.cursor;
@@ -160,15 +162,19 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn skip_to_token(&mut self) {
-        if self.cursor.offset == 0 && self.cursor.rest().starts_with("\u{FEFF}".as_bytes()) {
+    fn skip_to_token(&mut self) -> Result<()> {
+        let is_mark = |cursor: &Cursor<'_>| cursor.peek(0) == 0xEF && cursor.rest().starts_with(BYTE_ORDER_MARK);
+        if self.cursor.offset == 0 && is_mark(&self.cursor) {
             self.cursor.advance(3);
         }
         loop {
+            if self.cursor.column == 0 && is_mark(&self.cursor) {
+                return self.cursor.refuse("a byte order mark: expected it at the beginning of the file only");
+            }
             self.cursor.skip_spaces();
             self.cursor.skip_comment();
             if self.cursor.take_break().is_empty() {
-                return;
+                return Ok(());
             }
             if self.level == 0 {
                 self.allow_simple_key = true;
@@ -399,7 +405,7 @@ impl<'a> Scanner<'a> {
     fn plain_scalar(&mut self) -> Result<()> {
         self.may_begin_key()?;
         let offset = self.cursor.offset;
-        let (text, on_new_line) = scalar::plain(&mut self.cursor, self.indent, self.level > 0);
+        let (text, on_new_line) = scalar::plain(&mut self.cursor, self.indent, self.level > 0)?;
         // The lines after the scalar's own were looked at already.
         self.allow_simple_key = on_new_line;
         self.push_at(offset, Kind::Scalar { text, plain: true })

@@ -13,9 +13,8 @@ pub(super) struct Token<'a> {
 #[derive(PartialEq)]
 pub(super) enum Kind<'a> {
     StreamEnd,
-    YamlDirective { major_is_one: bool },
+    YamlDirective { is_known: bool },
     TagDirective { handle: &'a str, prefix: Cow<'a, str> },
-    OtherDirective,
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -40,7 +39,7 @@ impl Kind<'_> {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Kind::StreamEnd => "the end of the file",
-            Kind::YamlDirective { .. } | Kind::TagDirective { .. } | Kind::OtherDirective => "a directive",
+            Kind::YamlDirective { .. } | Kind::TagDirective { .. } => "a directive",
             Kind::DocumentStart => "`---`",
             Kind::DocumentEnd => "`...`",
             Kind::BlockSequenceStart => "an indented list",

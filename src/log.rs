@@ -1,0 +1,211 @@
+//! The log: one thread that moves what plugins print, line by line with their names, and the notices between them.
+//!
+//! Only this thread writes to the log, so lines never mix, and only it blocks when the reader stalls: plugins then wait
+//! on their full pipes, while the supervisor goes on. An order is carried out when its turn comes.
+
+mod frame;
+mod pump;
+mod queue;
+mod sink;
+
+use crate::columns::columns;
+use crate::error::{Error, plain};
+use crate::escape;
+use crate::notice::{Look, Notice};
+use crate::plugin::name::LABEL;
+use crate::settings::{Format, Settings};
+use crate::sys::{self, Epoll};
+use frame::Frame;
+use pump::{Pump, WAKE};
+use queue::{Order, Queue};
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, PipeReader, PipeWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// What the thread's stack is asked to be. Only the pages that are touched count.
+const STACK: usize = 64 * 1024;
+/// Labels up to this width are aligned; longer ones stand out, as all would have little room else.
+const LONGEST_ALIGNED: usize = 40;
+
+/// Which plugin a stream or an order belongs to.
+pub type PluginId = usize;
+
+/// One of the two streams that are read apart with `--stderr separate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Both, in exact order.
+    Merged,
+    Stdout,
+    Stderr,
+}
+
+/// How much of a plugin's output was logged.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub lines: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+/// A pipe to read from.
+pub struct Source {
+    pub plugin: PluginId,
+    pub name: OsString,
+    pub pipe: PipeReader,
+    pub stream: Stream,
+    pub counters: Arc<Counters>,
+}
+
+/// The handle by which the supervisor gives orders; none of them waits.
+pub struct Log {
+    queue: Arc<Mutex<Queue>>,
+    epoll: Arc<Epoll>,
+    next_token: Cell<u64>,
+    wake: PipeWriter,
+    ended: PipeReader,
+    has_lost: Arc<AtomicBool>,
+}
+
+/// That a log can be written to the descriptor of this number, while nothing of ours is open yet. Standard output is
+/// taken as it is: who closes it wants no log.
+///
+/// # Errors
+/// Usage: it is not open, or not for writing.
+pub fn check_descriptor(number: i32) -> Result<(), Error> {
+    let problem = match sys::is_open_for_writing(number) {
+        Ok(true) => return Ok(()),
+        _ if number == 1 => return Ok(()),
+        Ok(false) => "is not open for writing".to_string(),
+        Err(error) => format!("is not open ({})", plain(&error)),
+    };
+    Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))
+}
+
+impl Log {
+    /// Starts the thread. The log goes to the descriptor of that number, which no child inherits unless it is one of the
+    /// standard streams. How records are written is settled here: a log does not change its format half-way.
+    ///
+    /// # Errors
+    /// EBADF, EMFILE, EAGAIN, ENOMEM.
+    pub fn start(number: i32, settings: &Settings) -> io::Result<Log> {
+        let output = sys::duplicate_descriptor(number)?;
+        let is_terminal = settings.format == Format::Text && output.is_terminal();
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let look =
+            Look { is_terminal, has_colour: is_terminal && !is_dumb && !is_set("NO_COLOR"), ..Look::plain(settings) };
+        let queue = Arc::new(Mutex::new(Queue::new(look)));
+        let (woken, wake) = io::pipe()?;
+        let (ended, end) = io::pipe()?;
+        let epoll = Arc::new(Epoll::new()?);
+        let has_lost = Arc::new(AtomicBool::new(false));
+        let pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output, look)?;
+        let has_lost_of_pump = Arc::clone(&has_lost);
+        thread::Builder::new().stack_size(STACK).spawn(move || {
+            has_lost_of_pump.store(pump.run(), Ordering::Release);
+            drop(end);
+        })?;
+        Ok(Log { queue, epoll, next_token: Cell::new(WAKE + 1), wake, ended, has_lost })
+    }
+
+    /// Says something, unless `--quiet` leaves it out.
+    pub fn say(&self, notice: &Notice<'_>) {
+        let mut queue = self.lock();
+        // Its time is taken under the lock, as those of output are: times in the log never go back.
+        if let Some(record) = notice.record(&queue.look) {
+            queue.push(Order::Write(record));
+            self.wake(&mut queue);
+        }
+    }
+
+    /// Whether an earlier report of the plugins' states still waits for its turn: another would say the same.
+    pub fn is_status_pending(&self) -> bool {
+        self.lock().has_status
+    }
+
+    /// Says how the plugins do, somebody having asked.
+    pub fn say_status<'a>(&self, statuses: impl Iterator<Item = Notice<'a>>) {
+        let mut queue = self.lock();
+        let look = queue.look;
+        queue.push(Order::Status(statuses.filter_map(|notice| notice.record(&look)).flatten().collect()));
+        self.wake(&mut queue);
+    }
+
+    /// Aligns the labels of these plugins, where there is a terminal.
+    pub fn align<'a>(&self, names: impl Iterator<Item = &'a OsStr>) {
+        let mut queue = self.lock();
+        if queue.look.is_terminal {
+            let width = |name: &OsStr| {
+                let mut shown = Vec::new();
+                escape::name(name.as_bytes(), &mut shown);
+                columns(&shown) + 2
+            };
+            let widths = names.chain([OsStr::new(LABEL)]).map(width);
+            queue.look.label_width = widths.filter(|&width| width <= LONGEST_ALIGNED).max().unwrap_or(0);
+        }
+    }
+
+    /// Reads a pipe from now on, until its end. The first news of the pipe wakes the thread, nothing else need.
+    pub fn follow(&self, source: Source) {
+        let token = self.next_token.replace(self.next_token.get() + 1);
+        // The thread that meets the token waits for the lock, and then finds the order.
+        let mut queue = self.lock();
+        let frame = Frame::new(&source, &queue.look);
+        // Both fail only for want of kernel memory, or where system calls are filtered.
+        let pipe = source.pipe.as_fd();
+        match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
+            Ok(()) => queue.push(Order::Follow { token, source, frame, is_polled: false }),
+            Err(error) => {
+                let reason = format!("its output is read by poll(2): epoll_ctl: {}", plain(&error));
+                let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
+                if let Some(record) = warning.record(&queue.look) {
+                    queue.push(Order::Write(record));
+                }
+                queue.push(Order::Follow { token, source, frame, is_polled: true });
+                self.wake(&mut queue);
+            }
+        }
+    }
+
+    /// Logs what the plugin wrote until now, a last line without newline included, and then says that it ended.
+    pub fn settle(&self, plugin: PluginId, end: &Notice<'_>) {
+        let mut queue = self.lock();
+        let time = queue.now();
+        let record = end.record(&queue.look).unwrap_or_default();
+        queue.push(Order::Settle { plugin, time, record });
+        self.wake(&mut queue);
+    }
+
+    /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
+    pub fn finish(&self) {
+        let mut queue = self.lock();
+        let time = queue.now();
+        queue.push(Order::Finish { time });
+        self.wake(&mut queue);
+    }
+
+    /// Becomes readable when the thread has ended.
+    pub fn ended(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+
+    /// Whether lines could not be written, once the thread has ended; a reader that has gone or that nobody waits for
+    /// loses none.
+    pub fn has_lost_lines(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, queue: &mut Queue) {
+        if !std::mem::replace(&mut queue.is_woken, true) {
+            let _ = (&self.wake).write(&[0]);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What stands around a line: the label of its plugin in text, an object in JSON.
+
+use super::sink::{Sink, put};
+use super::{PluginId, Source, Stream};
+use crate::columns::columns;
+use crate::escape;
+use crate::lines::copy::{self, Newline, Special};
+use crate::lines::{self, Lines, Piece};
+use crate::notice::Look;
+use crate::settings::Format;
+use crate::timestamp::Timestamp;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// The bytes around each line of one source.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub format: Format,
+    /// Where a line could leave a terminal in its colour.
+    has_resets: bool,
+    before: Label,
+    before_continuation: Label,
+}
+
+impl Frame {
+    pub fn new(source: &Source, look: &Look) -> Frame {
+        match look.format {
+            Format::Text => Frame::text(&source.name, source.plugin, look),
+            Format::Json => Frame::json(&source.name, source.stream),
+        }
+    }
+
+    /// `[NAME] line`, `[NAME]+ continuation`.
+    fn text(name: &OsStr, number: PluginId, look: &Look) -> Frame {
+        let mut label = b"[".to_vec();
+        escape::name(name.as_bytes(), &mut label);
+        label.push(b']');
+        let padding = vec![b' '; look.label_width.saturating_sub(columns(&label))];
+        let (on, off): (&[u8], &[u8]) =
+            if look.has_colour { (COLOURS[number % COLOURS.len()], RESET) } else { (b"", b"") };
+        let before = |mark: &[u8]| Label::new([on, &label, off, mark, &padding].concat());
+        Frame {
+            format: Format::Text,
+            has_resets: look.is_terminal,
+            before: before(b" "),
+            before_continuation: before(b"+ "),
+        }
+    }
+
+    /// One object a line.
+    fn json(name: &OsStr, stream: Stream) -> Frame {
+        let mut before = TIME_BEGINS.to_vec();
+        before.extend_from_slice(&Timestamp::default());
+        before.extend_from_slice(b"\",\"event\":\"output\",\"plugin\":\"");
+        escape::json(name.as_bytes(), &mut before);
+        before.extend_from_slice(match stream {
+            Stream::Merged => b"\",\"message\":\"",
+            Stream::Stdout => b"\",\"stream\":\"stdout\",\"message\":\"",
+            Stream::Stderr => b"\",\"stream\":\"stderr\",\"message\":\"",
+        });
+        let before = Label::new(before);
+        Frame { format: Format::Json, has_resets: false, before_continuation: before.clone(), before }
+    }
+
+    /// Sets the time of the lines that follow.
+    pub fn set_time(&mut self, time: &Timestamp) {
+        if self.format == Format::Json {
+            for label in [&mut self.before, &mut self.before_continuation] {
+                label.padded[TIME_BEGINS.len()..][..time.len()].copy_from_slice(time);
+            }
+        }
+    }
+}
+
+/// The colours of labels, one after another. Red and yellow are those of problems.
+const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[35m", b"\x1b[34m", b"\x1b[96m", b"\x1b[92m"];
+/// How a terminal gets its own colours back.
+const ESCAPE: u8 = 0x1b;
+const RESET: &[u8] = b"\x1b[0m";
+/// How a record in JSON begins: with its time.
+const TIME_BEGINS: &[u8] = b"{\"time\":\"";
+/// How a record ends.
+const TEXT_ENDS: &[u8; 1] = b"\n";
+const JSON_ENDS: &[u8; 3] = b"\"}\n";
+const JSON_ENDS_PARTIAL: &[u8] = b"\",\"partial\":true}\n";
+
+/// What stands before a line. It holds no newline.
+#[derive(Clone, Debug)]
+struct Label {
+    /// With newlines behind it, one at least, up to a whole number of sixteen bytes: [`copy::until`] is quick with that.
+    padded: Vec<u8>,
+    length: usize,
+}
+
+impl Label {
+    fn new(mut bytes: Vec<u8>) -> Label {
+        let length = bytes.len();
+        bytes.resize((length / 16 + 1) * 16, b'\n');
+        Label { padded: bytes, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.padded[..self.length]
+    }
+}
+
+/// Lines on their way from one source into a batch.
+pub struct Framed<'a> {
+    pub frame: &'a Frame,
+    pub sink: &'a mut Sink,
+    /// How many lines have ended.
+    pub count: u64,
+}
+
+impl Lines for Framed<'_> {
+    fn take(&mut self, line: &[u8], piece: Piece) {
+        let Framed { frame, sink, .. } = self;
+        let before = if piece.is_continuation { &frame.before_continuation } else { &frame.before };
+        match frame.format {
+            Format::Text if frame.has_resets && line.contains(&ESCAPE) => {
+                sink.push(&[before.bytes(), line, RESET, TEXT_ENDS]);
+            }
+            Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),
+            Format::Json => {
+                let most = before.length + escape::JSON_GROWTH * line.len() + JSON_ENDS_PARTIAL.len();
+                let room = sink.room(most);
+                let mut total = put(before.bytes(), room);
+                total += escape::json_into(line, &mut room[total..]);
+                total += put(if piece.is_partial { JSON_ENDS_PARTIAL } else { JSON_ENDS }, &mut room[total..]);
+                sink.take(total);
+            }
+        }
+        self.count += u64::from(!piece.is_partial);
+    }
+
+    /// All there is to do for most lines: one pass, and no call.
+    fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Frame { format, has_resets, before, .. } = self.frame;
+        if *has_resets {
+            return None;
+        }
+        let room = self.sink.room(before.padded.len() + bytes.len() + JSON_ENDS.len());
+        let mut total = copy::until::<Newline>(&before.padded, room);
+        let end = match format {
+            Format::Text => {
+                let end = copy::until::<Newline>(bytes, &mut room[total..]);
+                total += lines::without_carriage_return(&bytes[..end]).len();
+                total += put(TEXT_ENDS, &mut room[total..]);
+                end
+            }
+            Format::Json => {
+                let length = copy::until::<Special>(bytes, &mut room[total..]);
+                total += length;
+                total += put(JSON_ENDS, &mut room[total..]);
+                length + usize::from(bytes[length..].starts_with(b"\r\n"))
+            }
+        };
+        // Else there is no end, or more to escape: what was copied does not count.
+        if bytes.get(end) != Some(&b'\n') {
+            return None;
+        }
+        self.sink.take(total);
+        self.count += 1;
+        Some(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines::Splitter;
+    use crate::log::sink::LARGE_BUFFER;
+    use std::io::{self, Read};
+    use std::thread;
+
+    const LOOK: Look =
+        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+
+    /// What comes out for a stream that comes in chunks of this size.
+    fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> Vec<u8> {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::new(writer.into(), "output", LOOK);
+        let collector = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        frame.set_time(b"2026-11-22T07:18:30.374Z");
+        let mut splitter = Splitter::default();
+        for chunk in stream.chunks(chunk) {
+            splitter.feed(chunk, &mut Framed { frame, sink: &mut sink, count: 0 });
+        }
+        splitter.finish(&mut Framed { frame, sink: &mut sink, count: 0 });
+        sink.flush();
+        drop(sink);
+        collector.join().unwrap()
+    }
+
+    /// The same by the plainest means.
+    fn naive(format: Format, stream: &[u8]) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut lines = |line: &[u8], piece: Piece| match format {
+            Format::Text => {
+                all.extend_from_slice(if piece.is_continuation { b"[all_x.sh]+ " } else { b"[all_x.sh] " });
+                all.extend_from_slice(line);
+                all.push(b'\n');
+            }
+            Format::Json => {
+                all.extend_from_slice(b"{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"output\",");
+                all.extend_from_slice(b"\"plugin\":\"all_x.sh\",\"message\":\"");
+                escape::json(line, &mut all);
+                all.extend_from_slice(if piece.is_partial { b"\",\"partial\":true}\n" } else { b"\"}\n" });
+            }
+        };
+        let mut splitter = Splitter::default();
+        splitter.feed(stream, &mut lines);
+        splitter.finish(&mut lines);
+        all
+    }
+
+    #[test]
+    fn copied_lines_are_framed_as_taken_ones() {
+        let lines: [&[u8]; 10] = [
+            b"",
+            b"\r",
+            b"a",
+            b"a plain line",
+            b"\r\rtwo\r",
+            b"\0\xff",
+            b"\"quoted\"",
+            b"\\",
+            "\u{20ac}".as_bytes(),
+            b"\t",
+        ];
+        for end in [&b"\n"[..], b"\r\n"] {
+            let mut stream = Vec::new();
+            for length in
+                (0..200).chain([LARGE_BUFFER / 8, lines::PIECE_LIMIT - 1, lines::PIECE_LIMIT, 70_000, 200_000])
+            {
+                stream.extend(std::iter::repeat_n(b'x', length));
+                for line in lines {
+                    stream.extend_from_slice(line);
+                    stream.extend_from_slice(end);
+                }
+            }
+            stream.extend_from_slice(b"no end");
+            let name = OsStr::new("all_x.sh");
+            for mut frame in [Frame::text(name, 0, &LOOK), Frame::json(name, Stream::Merged)] {
+                let expected = naive(frame.format, &stream);
+                for chunk in [1, 17, 4096, 65_536, stream.len()] {
+                    let found = framed(&mut frame, &stream, chunk);
+                    assert!(found == expected, "{:?} in chunks of {chunk}", frame.format);
+                }
+            }
+        }
+    }
+}

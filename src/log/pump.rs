@@ -1,0 +1,316 @@
+//! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
+
+use super::frame::{Frame, Framed};
+use super::queue::{Order, Queue, Taken};
+use super::sink::{LARGE_BUFFER, LARGE_PIPE, SMALL_BUFFER, Sink};
+use super::{PluginId, Source, Stream};
+use crate::error::plain;
+use crate::lines::Splitter;
+use crate::notice::{Look, Notice};
+use crate::settings::Format;
+use crate::sys::{self, Epoll};
+use crate::timestamp::Timestamp;
+use std::collections::BTreeMap;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A read of this much has seen a pipe of default capacity (64 KiB) full: its pages may each be half empty.
+const FULL_PIPE: usize = 32 * 1024;
+/// Quiet for so long, the large buffers are given back.
+const CALM: Duration = Duration::from_secs(1);
+/// How often to look at all pipes where neither epoll(7) nor poll(2) can be used.
+const BLIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// The token of the pipe that says that there are orders.
+pub const WAKE: u64 = 0;
+
+/// See the module.
+pub struct Pump {
+    queue: Arc<Mutex<Queue>>,
+    woken: PipeReader,
+    epoll: Arc<Epoll>,
+    /// epoll(7) can be waited for.
+    has_epoll: bool,
+    look: Look,
+    sources: BTreeMap<u64, Followed>,
+    input: Vec<u8>,
+    output: Sink,
+    errors: Sink,
+}
+
+struct Followed {
+    source: Source,
+    frame: Frame,
+    is_polled: bool,
+    splitter: Splitter,
+    has_large_pipe: bool,
+}
+
+/// What one read found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Got {
+    Bytes(usize),
+    NothingNow,
+    End,
+}
+
+/// What was read and is not logged yet: nothing at the end, as read(2) has it.
+struct Pending<'a> {
+    token: u64,
+    bytes: &'a [u8],
+}
+
+impl Pump {
+    /// A pump that is woken through `woken` and writes to `output`, and standard error's share to standard error.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM, ENOSPC.
+    pub fn new(
+        queue: Arc<Mutex<Queue>>,
+        woken: PipeReader,
+        epoll: Arc<Epoll>,
+        output: OwnedFd,
+        look: Look,
+    ) -> io::Result<Pump> {
+        sys::set_nonblocking(woken.as_fd())?;
+        epoll.add(woken.as_fd(), WAKE)?;
+        Ok(Pump {
+            queue,
+            woken,
+            epoll,
+            has_epoll: true,
+            look,
+            sources: BTreeMap::new(),
+            input: vec![0; SMALL_BUFFER],
+            output: Sink::new(output, "output", look),
+            errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
+        })
+    }
+
+    /// Works until the order to end. Returns whether lines were lost.
+    pub fn run(mut self) -> bool {
+        let mut ready = Vec::new();
+        loop {
+            let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
+            self.wait(&mut ready, is_large.then_some(CALM));
+            if ready.is_empty() && is_large {
+                self.calm_down();
+            }
+            // Among the orders may be what tells of a pipe that is ready.
+            let mut goes_on = self.carry_out(None);
+            for token in ready.iter().filter(|token| **token != WAKE) {
+                goes_on = goes_on && self.read(*token);
+            }
+            self.flush();
+            if !goes_on {
+                return self.end();
+            }
+        }
+    }
+
+    /// Waits for the tokens of pipes that are ready.
+    fn wait(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) {
+        if self.has_epoll && self.sources.values().all(|followed| !followed.is_polled) {
+            let Err(error) = self.epoll.wait(ready, timeout) else { return };
+            self.has_epoll = false;
+            self.warn(&format!("plugins' output is read by poll(2): epoll_wait: {}", plain(&error)));
+        }
+        // epoll(7) can itself be polled, for what it watches.
+        let polled = self.sources.iter().filter(|(_, followed)| followed.is_polled || !self.has_epoll);
+        let (mut tokens, mut fds): (Vec<u64>, Vec<_>) =
+            polled.map(|(&token, followed)| (token, followed.source.pipe.as_fd())).unzip();
+        tokens.push(WAKE);
+        fds.push(if self.has_epoll { self.epoll.as_fd() } else { self.woken.as_fd() });
+        ready.clear();
+        match sys::wait_any_readable(&fds, timeout) {
+            Ok(is_ready) => {
+                if self.has_epoll && is_ready.last() == Some(&true) {
+                    let _ = self.epoll.wait(ready, Some(Duration::ZERO));
+                }
+                ready.extend(tokens.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready).map(|(token, _)| *token));
+            }
+            Err(_) => {
+                // No pipe of ours blocks.
+                thread::sleep(BLIND_PAUSE);
+                ready.extend(self.sources.keys());
+            }
+        }
+    }
+
+    /// Carries out the orders that have come, what was read before that among them where it belongs; false when the last
+    /// one was to end.
+    ///
+    /// Order is that of one clock: what was said before the bytes are looked at stands before them, as they may be the
+    /// answer to it. Only a plugin's end stands behind all that it wrote.
+    fn carry_out(&mut self, mut pending: Option<Pending<'_>>) -> bool {
+        let Taken { orders, dropped, time } = self.take_orders();
+        let mut goes_on = true;
+        for order in orders {
+            match order {
+                Order::Write(record) | Order::Status(record) => self.output.push(&[&record]),
+                Order::Follow { token, source, frame, is_polled } => {
+                    let splitter = Splitter::default();
+                    let followed = Followed { source, frame, is_polled, splitter, has_large_pipe: false };
+                    self.sources.insert(token, followed);
+                }
+                Order::Settle { plugin, time, record } => {
+                    let is_its_own = |token| self.sources.get(&token).is_some_and(|it| it.source.plugin == plugin);
+                    if let Some(read) = pending.take_if(|read| is_its_own(read.token)) {
+                        self.log(&read, &time);
+                    }
+                    self.settle(|of| of == plugin, &time);
+                    self.output.push(&[&record]);
+                }
+                Order::Finish { time } => {
+                    if let Some(read) = pending.take() {
+                        self.log(&read, &time);
+                    }
+                    self.settle(|_| true, &time);
+                    goes_on = false;
+                }
+            }
+        }
+        if dropped > 0 {
+            self.warn(&format!("{dropped} notices lost: nobody read the log"));
+        }
+        if let Some(read) = pending {
+            self.log(&read, &time);
+        }
+        goes_on
+    }
+
+    /// Takes the orders that have come. Under the lock nobody gives one: what is taken is older than its time, what comes
+    /// later is not.
+    fn take_orders(&mut self) -> Taken {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut queue.is_woken) {
+            let _ = self.woken.read(&mut [0; 8]);
+        }
+        queue.take()
+    }
+
+    fn warn(&mut self, reason: &str) {
+        let record = Notice::Warning { plugin: None, reason }.record(&self.look).unwrap_or_default();
+        self.output.push(&[&record]);
+    }
+
+    /// Reads once from one source and batches the lines; false when the end was ordered meanwhile.
+    fn read(&mut self, token: u64) -> bool {
+        match self.read_into_input(token) {
+            Got::Bytes(count) => {
+                let mut input = std::mem::take(&mut self.input);
+                let goes_on = self.carry_out(Some(Pending { token, bytes: &input[..count] }));
+                if count == input.len() && count < LARGE_BUFFER {
+                    input = vec![0; count * 4];
+                }
+                self.input = input;
+                goes_on
+            }
+            Got::NothingNow => true,
+            Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
+        }
+    }
+
+    fn read_into_input(&mut self, token: u64) -> Got {
+        let Some(followed) = self.sources.get_mut(&token) else { return Got::NothingNow };
+        if self.input.is_empty() {
+            self.input = vec![0; SMALL_BUFFER];
+        }
+        let count = match followed.source.pipe.read(&mut self.input) {
+            Ok(0) => return Got::End,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
+                return Got::NothingNow;
+            }
+            Err(_) => return Got::End,
+        };
+        // Grown only when seen full, as pipe memory is a share of the user's: pipe(7).
+        if count >= FULL_PIPE && !followed.has_large_pipe {
+            followed.has_large_pipe = true;
+            sys::grow_pipe(followed.source.pipe.as_fd(), LARGE_PIPE);
+            self.output.grow_pipe();
+        }
+        Got::Bytes(count)
+    }
+
+    /// Batches the lines of what was read.
+    fn log(&mut self, read: &Pending<'_>, time: &Timestamp) {
+        let Pending { token, bytes } = *read;
+        if bytes.is_empty() {
+            return self.close(token, time);
+        }
+        let Some(followed) = self.sources.get_mut(&token) else { return };
+        let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
+        followed.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines));
+        followed.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Batches a last line that has no newline.
+    fn log_unfinished(&mut self, token: u64, time: &Timestamp) {
+        let Some(followed) = self.sources.get_mut(&token) else { return };
+        let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
+        followed.pass(sink, time, |splitter, lines| splitter.finish(lines));
+    }
+
+    /// Nobody will write to the pipe any more.
+    fn close(&mut self, token: u64, time: &Timestamp) {
+        self.log_unfinished(token, time);
+        if let Some(followed) = self.sources.remove(&token)
+            && !followed.is_polled
+        {
+            self.epoll.remove(followed.source.pipe.as_fd());
+        }
+    }
+
+    /// Logs what plugins wrote until now. Bounded by what its pipes hold: something it left behind may write for ever.
+    fn settle(&mut self, is_meant: impl Fn(PluginId) -> bool, time: &Timestamp) {
+        let meant = self.sources.iter().filter(|(_, followed)| is_meant(followed.source.plugin));
+        let waiting: Vec<(u64, usize)> =
+            meant.map(|(&token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
+        for (token, mut waiting) in waiting {
+            while waiting > 0 {
+                let Got::Bytes(count) = self.read_into_input(token) else { break };
+                let input = std::mem::take(&mut self.input);
+                self.log(&Pending { token, bytes: &input[..count] }, time);
+                self.input = input;
+                waiting = waiting.saturating_sub(count);
+            }
+            self.log_unfinished(token, time);
+        }
+    }
+
+    /// Logs all that is left. Returns whether lines were lost.
+    fn end(mut self) -> bool {
+        let has_lost = self.output.finish();
+        self.errors.finish() || has_lost
+    }
+
+    fn flush(&mut self) {
+        self.output.flush();
+        self.errors.flush();
+    }
+
+    fn calm_down(&mut self) {
+        self.input = vec![0; SMALL_BUFFER];
+        self.output.calm_down();
+        self.errors.calm_down();
+    }
+}
+
+impl Followed {
+    /// Whether its lines go to standard error.
+    fn is_apart(&self) -> bool {
+        self.source.stream == Stream::Stderr && self.frame.format == Format::Text
+    }
+
+    fn pass(&mut self, sink: &mut Sink, time: &Timestamp, pass: impl FnOnce(&mut Splitter, &mut Framed<'_>)) {
+        self.frame.set_time(time);
+        let mut lines = Framed { frame: &self.frame, sink, count: 0 };
+        pass(&mut self.splitter, &mut lines);
+        self.source.counters.lines.fetch_add(lines.count, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,93 @@
+//! What the thread of the log is to do, in the order in which things happened. Bounded: a reader that stalls for ever
+//! costs no more memory than a reader that stalls for an hour.
+
+use super::frame::Frame;
+use super::{PluginId, Source};
+use crate::notice::Look;
+use crate::settings::Format;
+use crate::timestamp::{self, Timestamp};
+
+/// Bytes of records that wait for their turn, at most. A directory of fifty thousand files says less about them.
+const MOST_WAITING: usize = 8 << 20;
+
+/// One thing to do.
+pub enum Order {
+    Write(Vec<u8>),
+    /// How the plugins do, in one.
+    Status(Vec<u8>),
+    Follow {
+        token: u64,
+        source: Source,
+        frame: Frame,
+        /// epoll(7) does not watch it.
+        is_polled: bool,
+    },
+    /// Log all that a plugin wrote until now, then this.
+    Settle {
+        plugin: PluginId,
+        time: Timestamp,
+        record: Vec<u8>,
+    },
+    /// Log all that is left, and end.
+    Finish {
+        time: Timestamp,
+    },
+}
+
+/// See the module.
+pub struct Queue {
+    pub look: Look,
+    /// A byte is in the pipe that wakes the thread.
+    pub is_woken: bool,
+    /// A report of the plugins' states is among the orders.
+    pub has_status: bool,
+    orders: Vec<Order>,
+    waiting: usize,
+    dropped: usize,
+}
+
+/// What was taken from the queue.
+pub struct Taken {
+    pub orders: Vec<Order>,
+    /// How many records came after these and found no room.
+    pub dropped: usize,
+    /// When they were taken: nothing that is said later is older.
+    pub time: Timestamp,
+}
+
+impl Queue {
+    pub fn new(look: Look) -> Queue {
+        Queue { look, is_woken: false, has_status: false, orders: Vec::new(), waiting: 0, dropped: 0 }
+    }
+
+    /// The present moment, where records show it.
+    pub fn now(&self) -> Timestamp {
+        match self.look.format {
+            Format::Text => Timestamp::default(),
+            Format::Json => timestamp::now(),
+        }
+    }
+
+    /// Adds an order, unless too much waits already: then records are dropped and counted. Pipes never are.
+    pub fn push(&mut self, order: Order) {
+        let record: &[u8] = match &order {
+            Order::Write(record) | Order::Status(record) | Order::Settle { record, .. } => record,
+            Order::Follow { .. } | Order::Finish { .. } => &[],
+        };
+        let size = record.len();
+        if size > 0 && self.waiting + size > MOST_WAITING {
+            self.dropped += record.iter().filter(|&&byte| byte == b'\n').count();
+            return;
+        }
+        self.has_status |= matches!(order, Order::Status(_));
+        self.waiting += size;
+        self.orders.push(order);
+    }
+
+    /// Takes all orders.
+    pub fn take(&mut self) -> Taken {
+        self.waiting = 0;
+        self.has_status = false;
+        Taken { orders: std::mem::take(&mut self.orders), dropped: std::mem::take(&mut self.dropped), time: self.now() }
+    }
+}

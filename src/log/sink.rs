@@ -1,0 +1,231 @@
+//! Where records go: batches of whole ones, each written at once, and what is done when nobody takes them.
+
+use crate::answer::complain;
+use crate::error::plain;
+use crate::notice::{Look, Notice};
+use crate::sys;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Enough for a quiet plugin, and for one page of memory.
+pub const SMALL_BUFFER: usize = 4 * 1024;
+/// Enough for a busy one; input and batch of this size still fit into a core's cache.
+pub const LARGE_BUFFER: usize = 256 * 1024;
+/// The size of a busy pipe; the most an unprivileged user gets (pipe(7)).
+pub const LARGE_PIPE: i32 = 1024 * 1024;
+
+/// One of the launcher's own output streams.
+pub struct Sink {
+    /// A descriptor of our own: std's `Stdout` would write line by line.
+    file: File,
+    name: &'static str,
+    look: Look,
+    /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
+    batch: Vec<u8>,
+    length: usize,
+    /// The rest of a record that was written in part: nothing else may follow that part.
+    torn: Vec<u8>,
+    lost: Lost,
+    is_gone: bool,
+    has_complained: bool,
+    has_large_pipe: bool,
+}
+
+/// Lines that nobody took, and why.
+#[derive(Default)]
+struct Lost {
+    /// Of which the log does not tell yet.
+    untold: usize,
+    total: usize,
+    reason: String,
+}
+
+impl Sink {
+    pub fn new(fd: OwnedFd, name: &'static str, look: Look) -> Sink {
+        Sink {
+            file: fd.into(),
+            name,
+            look,
+            batch: Vec::new(),
+            length: 0,
+            torn: Vec::new(),
+            lost: Lost::default(),
+            is_gone: false,
+            has_complained: false,
+            has_large_pipe: false,
+        }
+    }
+
+    /// Adds one record, in parts, to the batch.
+    pub fn push(&mut self, parts: &[&[u8]]) {
+        let room = self.room(parts.iter().map(|part| part.len()).sum());
+        let mut total = 0;
+        for part in parts {
+            total += put(part, &mut room[total..]);
+        }
+        self.take(total);
+    }
+
+    /// The room behind the batch, for a record of at most `most` bytes.
+    #[inline(always)]
+    pub fn room(&mut self, most: usize) -> &mut [u8] {
+        if self.batch.len() - self.length < most {
+            self.make_room(most);
+        }
+        &mut self.batch[self.length..]
+    }
+
+    /// The batch is written before it outgrows the cache. That is between two records, never within one.
+    #[cold]
+    fn make_room(&mut self, most: usize) {
+        if self.length + most > LARGE_BUFFER {
+            self.flush();
+        }
+        let size = (self.length + most).next_power_of_two().max(SMALL_BUFFER);
+        if size > self.batch.len() {
+            self.batch.resize(size, 0);
+        }
+    }
+
+    /// Takes the first `count` bytes of the room into the batch: whole records.
+    #[inline(always)]
+    pub fn take(&mut self, count: usize) {
+        self.length += count;
+    }
+
+    /// Writes the batch, which is whole records, and empties it. What cannot be written is lost, but for the rest of a
+    /// record that was begun.
+    pub fn flush(&mut self) {
+        let length = std::mem::take(&mut self.length);
+        if length == 0 || self.is_gone {
+            return;
+        }
+        if !self.catch_up() {
+            self.lost.count(&self.batch[..length]);
+            return;
+        }
+        let batch = &self.batch[..length];
+        if let Err((written, error)) = write(&self.file, batch) {
+            let (begun, rest) = batch[written..].split_at(length_of_begun(batch, written));
+            self.torn = begun.to_vec();
+            self.lost.count(rest);
+            self.fail(&error);
+        }
+    }
+
+    /// After an error: writes the rest of the record that was begun, so that none is ever glued to another, and then how
+    /// many lines are missing.
+    fn catch_up(&mut self) -> bool {
+        if self.torn.is_empty() && self.lost.untold == 0 {
+            return true;
+        }
+        if let Err((written, error)) = write(&self.file, &self.torn) {
+            self.torn.drain(..written);
+            self.fail(&error);
+            return false;
+        }
+        let notice = self.lost.notice(&self.look);
+        let told = write(&self.file, &notice);
+        let written = told.as_ref().map_or_else(|(written, _)| *written, |()| notice.len());
+        self.torn = notice[written..].to_vec();
+        if written > 0 {
+            self.lost.untold = 0;
+        } else {
+            self.torn.clear();
+        }
+        told.map_err(|(_, error)| self.fail(&error)).is_ok()
+    }
+
+    /// Says once what is wrong; later, if standard error takes nothing now.
+    fn fail(&mut self, error: &io::Error) {
+        // What a socket gives is ECONNRESET.
+        self.is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        let fate = if self.is_gone { "plugins keep running, their output is dropped" } else { "lines are lost" };
+        self.lost.reason = plain(error);
+        if !self.has_complained {
+            self.has_complained = complain(&format!("cannot write {}: {}; {fate}", self.name, plain(error)));
+        }
+    }
+
+    /// Writes what is left, and says what was lost. Returns whether anything was:
+    /// a reader that has gone misses nothing.
+    pub fn finish(&mut self) -> bool {
+        self.flush();
+        // The disk may have room again.
+        if !self.is_gone && !self.catch_up() {
+            let lines = self.lost.untold + usize::from(!self.torn.is_empty());
+            complain(&format!("lines lost at the end: {lines}"));
+        }
+        !self.is_gone && (self.lost.total > 0 || !self.torn.is_empty())
+    }
+
+    /// A reader gets as much room as the plugins that fill it.
+    pub fn grow_pipe(&mut self) {
+        if !self.has_large_pipe {
+            self.has_large_pipe = true;
+            sys::grow_pipe(self.file.as_fd(), LARGE_PIPE);
+        }
+    }
+
+    /// Whether it holds more memory than a quiet log needs.
+    pub fn is_large(&self) -> bool {
+        self.batch.len() > SMALL_BUFFER
+    }
+
+    /// Gives the room back. The batch must have been written.
+    pub fn calm_down(&mut self) {
+        self.batch = Vec::new();
+    }
+}
+
+impl Lost {
+    fn count(&mut self, records: &[u8]) {
+        let lines = records.iter().filter(|&&byte| byte == b'\n').count();
+        self.untold += lines;
+        self.total += lines;
+    }
+
+    /// What the log is told of it.
+    fn notice(&self, look: &Look) -> Vec<u8> {
+        if self.untold == 0 {
+            return Vec::new();
+        }
+        let lines = if self.untold == 1 { "line" } else { "lines" };
+        let reason = format!("{} {lines} lost: {}", self.untold, self.reason);
+        Notice::Warning { plugin: None, reason: &reason }.record(look).unwrap_or_default()
+    }
+}
+
+/// Of a batch that was written up to there: how long the rest is of a record that was begun.
+fn length_of_begun(batch: &[u8], written: usize) -> usize {
+    match batch[..written].last() {
+        None | Some(b'\n') => 0,
+        Some(_) => batch[written..].iter().position(|&byte| byte == b'\n').map_or(0, |place| place + 1),
+    }
+}
+
+/// Writes all of `bytes`, waiting for a reader that is slow; else how much was written before the error.
+fn write(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody who shares the descriptor made it non-blocking.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sys::wait_writable(file.as_fd(), None);
+            }
+            Err(error) => return Err((written, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Copies all bytes, and returns how many. Inlined, as for a constant that is one instruction or two.
+#[inline(always)]
+pub fn put(from: &[u8], to: &mut [u8]) -> usize {
+    to[..from.len()].copy_from_slice(from);
+    from.len()
+}

@@ -17,6 +17,7 @@ import death  # noqa: E402
 import differences  # noqa: E402
 import instructions  # noqa: E402
 import parity  # noqa: E402
+import resolution  # noqa: E402
 import together  # noqa: E402
 
 TREES = 400
@@ -41,6 +42,7 @@ def main() -> int:
     good = True
     for title, part in [
         ("parity", lambda: parity.compare(count, seed, rows)),
+        ("resolution", lambda: resolution.check(10 * count, seed, rows)),
         ("cases", cases.check),
         ("instructions", lambda: instructions.check(arguments.readme)),
         ("death", lambda: death.check(quick)),

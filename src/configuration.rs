@@ -97,12 +97,11 @@ impl Sources {
     /// Puts over a document what is merged into it.
     fn merge<'a>(
         &'a self,
-        document: Document<'a>,
+        merged: &mut Merged<'a>,
         is_environment: bool,
         warnings: &mut Vec<String>,
-    ) -> Result<Merged<'a>, Error> {
-        let is_multiprocess = document.value.get("mp_config").is_some();
-        let mut merged = Merged::new(document, warnings)?;
+    ) -> Result<(), Error> {
+        let is_multiprocess = merged.value.get("mp_config").is_some();
         // LMCache had it already in what it left in the environment, and its multiprocess server does not read it.
         if let Some(replacement) = self.replacement.as_ref().filter(|_| !is_environment && !is_multiprocess) {
             merged.replace(replacement.read(warnings)?)?;
@@ -110,7 +109,7 @@ impl Sources {
         if let Some(overlay) = &self.overlay {
             merged.overlay(overlay.read(warnings)?)?;
         }
-        Ok(merged)
+        Ok(())
     }
 }
 
@@ -215,7 +214,10 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         Some(document) => document,
         None => sources.nothing.read(warnings)?,
     };
-    let merged = sources.merge(document, is_environment, warnings)?;
+    let mut merged = Merged::new(document);
+    merged.read_text()?;
+    merged.judge(warnings);
+    sources.merge(&mut merged, is_environment, warnings)?;
     let original = sources.environment.as_ref().filter(|_| merged.is_original).map(|source| &source.text[..]);
     let configuration = fit(original, &merged.value);
     Ok(Loaded { configuration, locations, origin, none_named, merged })
@@ -239,7 +241,11 @@ pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     };
     let warnings = &mut Vec::new();
     let document = source.unwrap_or(&sources.nothing).read(warnings)?;
-    let merged = sources.merge(document, environment.is_some(), warnings)?;
+    let mut merged = Merged::new(document);
+    sources.merge(&mut merged, environment.is_some(), warnings)?;
+    if merged.is_extra(pointer) {
+        merged.read_text()?;
+    }
     // The process ends next: to take a large document apart before would only cost time.
     let merged = ManuallyDrop::new(merged);
     let found = merged.value.pointer(pointer).map_err(|problem| Error::Usage(format!("`{pointer}`: {problem}")))?;

@@ -25,18 +25,19 @@ fn key_of(value: &Value<'_>) -> &'static str {
 }
 
 impl<'a> Merged<'a> {
-    pub(super) fn new(document: Document<'a>, warnings: &mut Vec<String>) -> Result<Merged<'a>, Error> {
+    pub(super) fn new(document: Document<'a>) -> Merged<'a> {
         let Document { value, places } = document;
         let key = key_of(&value);
-        let mut merged =
-            Merged { value, is_original: true, key, base: places, text: None, replacement: None, overlay: None };
-        merged.read_text()?;
-        merged.judge(warnings);
-        Ok(merged)
+        Merged { value, is_original: true, key, base: places, text: None, replacement: None, overlay: None }
     }
 
-    /// LMCache reads a string as JSON.
-    fn read_text(&mut self) -> Result<(), Error> {
+    /// Does a JSON Pointer lead into `extra_config`?
+    pub(super) fn is_extra(&self, pointer: &str) -> bool {
+        pointer.strip_prefix('/').and_then(|path| path.strip_prefix(self.key)).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Puts what a string holds in its place: LMCache reads it as JSON.
+    pub(super) fn read_text(&mut self) -> Result<(), Error> {
         let Some(Value::String(text)) = self.value.get(self.key) else { return Ok(()) };
         let read = if text.trim().is_empty() {
             Value::Null
@@ -57,7 +58,8 @@ impl<'a> Merged<'a> {
         Ok(())
     }
 
-    fn judge(&self, warnings: &mut Vec<String>) {
+    /// Says where LMCache would fail at start.
+    pub(super) fn judge(&self, warnings: &mut Vec<String>) {
         if let Some(value) = self.value.get(self.key)
             && !matches!(value, Value::Object(_))
             && !value.is_nothing()
@@ -98,6 +100,7 @@ impl<'a> Merged<'a> {
             return Err(places.refuse(&[], "not a JSON object"));
         };
         self.is_original = false;
+        self.read_text()?;
         let key = self.key;
         let members = self.members()?;
         let index = members.iter().position(|(name, _)| name == key).unwrap_or_else(|| {

@@ -21,14 +21,14 @@ pub(super) fn is_standard_input(path: &OsStr) -> bool {
 /// # Errors
 /// Why it cannot be read, with its name.
 pub(super) fn read(path: &OsStr) -> Result<Vec<u8>, String> {
-    let text = if is_standard_input(path) { standard_input() } else { open(path).and_then(all) };
+    let text = if is_standard_input(path) { standard_input() } else { open(path).and_then(|mut file| all(&mut file)) };
     text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", path.to_string_lossy(), hint(path)))
 }
 
 /// What standard input held. It can be read once only, and a reload wants it again.
 fn standard_input() -> Result<Vec<u8>, String> {
     static TEXT: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
-    TEXT.get_or_init(|| all(io::stdin().lock())).clone()
+    TEXT.get_or_init(|| all(&mut io::stdin())).clone()
 }
 
 fn open(path: &OsStr) -> Result<File, String> {
@@ -48,7 +48,7 @@ fn open(path: &OsStr) -> Result<File, String> {
     Ok(file)
 }
 
-fn all(source: impl Read) -> Result<Vec<u8>, String> {
+fn all(source: &mut dyn Read) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     source.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| plain(&error))?;
     if text.len() as u64 > MAX_BYTES {

@@ -132,7 +132,7 @@ pub fn nature(file_name: &str) -> Nature {
 fn meant(file_name: &str, found: &RoleScope, role_in_force: Option<&str>) -> Option<String> {
     let stem = stem(file_name);
     let suffix = &file_name[stem.len()..];
-    let is_sign = |char: char| !char.is_alphanumeric();
+    let is_sign = |char: char| char.is_ascii() && !char.is_ascii_alphanumeric();
     let roles = || KNOWN_ROLES.into_iter().chain(role_in_force.filter(|role| !role.is_empty()));
     let (word, rest) = first_word(stem.trim_start_matches(is_sign));
     let exact = roles().find(|role| role.eq_ignore_ascii_case(word));
@@ -155,8 +155,8 @@ fn meant(file_name: &str, found: &RoleScope, role_in_force: Option<&str>) -> Opt
 fn first_word(stem: &str) -> (&str, &str) {
     let mut was_lower = false;
     let end = stem.find(|char: char| {
-        let ends = !char.is_alphabetic() || (was_lower && char.is_uppercase());
-        was_lower = char.is_lowercase();
+        let ends = (char.is_ascii() && !char.is_ascii_alphabetic()) || (was_lower && char.is_ascii_uppercase());
+        was_lower = char.is_ascii_lowercase();
         ends
     });
     stem.split_at(end.unwrap_or(stem.len()))

@@ -430,6 +430,8 @@ fn extra_config_may_be_a_string_of_json() {
     sandbox.write("lmcache.yaml", "extra_config: '{\"k\": [1], \"plugin.launcher.format\": \"text\"}'\n");
     let get = |pointer: &str| sandbox.launcher(["get", pointer, "--config", "lmcache.yaml"]).output().text();
     assert_eq!(get("/extra_config/k"), "[1]\n");
+    // The document itself is the file's.
+    assert_eq!(get("/extra_config"), "{\"k\": [1], \"plugin.launcher.format\": \"text\"}\n");
     let found = configuration(&sandbox, &["--config", "lmcache.yaml", "--extra-config", r#"{"b": 2}"#], &[]);
     let expected = r#"{"extra_config": {"k": [1], "plugin.launcher.format": "text", "b": 2}}"#;
     assert_eq!(Json::parse(&found), Json::parse(expected));

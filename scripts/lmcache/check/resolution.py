@@ -3,7 +3,7 @@
 Generated environments and files: what people, templates and container runtimes make of
 them. Ours has to take the same, or to refuse what LMCache fails at; any other difference
 has to be a row of the table. Paths that are named do not exist, so that `list` tells
-them all, in order.
+them all, in order; what plugins receive is what a plugin prints.
 """
 
 from dataclasses import dataclass
@@ -104,6 +104,9 @@ EXTRA_VARIABLES = [
 ]
 
 
+# A plugin that prints what it was given.
+PRINT = '#!/bin/sh\nprintf "%s\\n" "$LMCACHE_PLUGIN_CONFIG"\n'
+
 # Locations and extra_config, or the error.
 Result = tuple[list[str], object] | str
 
@@ -184,8 +187,10 @@ def ours(case: Case, path: Path) -> Result:
     locations = [record["location"] for record in records]
     if done.returncode != 0 and "no plugin locations" not in done.stderr:
         return done.stderr.strip()
-    document = json.loads(launcher(case, path, "get", "").stdout) or {}
-    return locations, document.get("extra_config")
+    done = launcher(case, path, "run", "--quiet", "--format", "json", "print.sh")
+    outputs = [json.loads(line) for line in done.stdout.splitlines()]
+    given = [record["message"] for record in outputs if record["event"] == "output"]
+    return locations, json.loads(given[0]).get("extra_config")
 
 
 def why(case: Case, path: Path, they: Result, we: Result) -> str | None:
@@ -235,6 +240,7 @@ def check(count: int, seed: int, rows: set[str]) -> bool:
     equal = refused = 0
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "lmcache.yaml"
+        path.with_name("print.sh").write_text(PRINT)
         for number in range(count):
             case = generate(Random(f"resolution/{seed}/{number}"))
             path.write_text(case.text())

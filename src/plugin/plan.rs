@@ -25,12 +25,11 @@ pub struct BadLocation {
     pub location: PathBuf,
     pub problem: String,
     /// It is not there, and not only out of reach for now.
-    #[allow(dead_code)]
     pub is_gone: bool,
 }
 
 /// One file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Entry {
     /// As reached from the location.
     pub path: PathBuf,
@@ -42,7 +41,6 @@ pub struct Entry {
     /// What only `check` says.
     pub advice: Vec<String>,
     /// Of one that runs.
-    #[allow(dead_code)]
     pub fingerprint: Fingerprint,
     /// A location in which there is no file at all.
     pub is_empty_directory: bool,

@@ -123,10 +123,9 @@ impl Settings {
 
     /// How PROGRAM's environment differs from ours, so that its LMCache does not start once more what we run. LOCATION
     /// arguments are ours alone.
-    #[allow(dead_code)]
     pub fn environment_of_program(&self) -> Option<EnvironmentOfProgram> {
         let [newer, older] = LOCATIONS_VARIABLES;
-        let is_theirs = self.locations.is_some() && self.origin != Origin::Arguments;
+        let is_theirs = self.locations.is_some() && self.origin != Origin::Arguments && !self.program.is_empty();
         is_theirs.then_some(EnvironmentOfProgram {
             set_empty: newer,
             removed: older,

@@ -149,7 +149,7 @@ impl Supervisor {
         // Before this process leaves the caller's session, in which both belong.
         let job = match settings.program.is_empty() {
             true => None,
-            false => match spawn::program(&settings.program, &inherited) {
+            false => match spawn::program(&settings, &inherited) {
                 Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
                 Err(error) => return cannot_run(&settings, &error),
             },
@@ -482,6 +482,9 @@ impl Supervisor {
     fn search(&mut self) {
         for warning in std::mem::take(&mut self.settings.warnings) {
             self.warn(&warning);
+        }
+        if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
+            self.warn(change.notice);
         }
         let locations = self.settings.locations.clone().unwrap_or_default();
         self.loader.search(locations, self.settings.identity.clone());

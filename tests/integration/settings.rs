@@ -544,3 +544,25 @@ fn locations_that_lmcache_in_program_would_find_are_named() {
     assert!(said(&["one"], &variable).is_none(), "the variable comes before the file for LMCache, too");
     assert!(said(&["two"], &variable).is_some_and(|said| said.contains("LMCACHE_PLUGIN_LOCATIONS")));
 }
+
+#[test]
+fn program_is_not_told_of_locations_that_we_run() {
+    let sandbox = sources(&["one"]);
+    sandbox.write("lmcache.yaml", "plugin_locations: [one]\n");
+    let seen = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let program = "echo \"${LMCACHE_RUNTIME_PLUGIN_LOCATIONS-unset} ${LMCACHE_PLUGIN_LOCATIONS-unset}.\"";
+        let launch = sandbox.launcher(["run"]).args(arguments).args(["--", "sh", "-c", program]);
+        let done = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).output();
+        let is_said = done.text().contains("PROGRAM gets LMCACHE_RUNTIME_PLUGIN_LOCATIONS empty");
+        (done.text().lines().find(|line| line.ends_with('.')).map(str::to_owned), is_said)
+    };
+    let hidden = (Some(" unset.".to_owned()), true);
+    assert_eq!(seen(&[], &[("LMCACHE_CONFIG_FILE", "lmcache.yaml")]), hidden);
+    assert_eq!(seen(&["--config", "lmcache.yaml"], &[]), hidden);
+    assert_eq!(seen(&[], &[("LMCACHE_PLUGIN_LOCATIONS", "one")]), hidden);
+    assert_eq!(seen(&[], &[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "one")]), hidden);
+    assert_eq!(seen(&["one"], &[("LMCACHE_PLUGIN_LOCATIONS", "x")]), (Some("unset x.".into()), false));
+    assert_eq!(seen(&[], &[]), (Some("unset unset.".into()), false));
+    let quiet = seen(&["--config", "lmcache.yaml", "--quiet"], &[]);
+    assert_eq!(quiet, (hidden.0, false));
+}

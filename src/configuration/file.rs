@@ -1,9 +1,10 @@
 //! Reading a file of the configuration: never for ever, and never without end.
 
 use crate::error::plain;
+use crate::sys;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
@@ -21,14 +22,15 @@ pub(super) fn is_standard_input(path: &OsStr) -> bool {
 /// # Errors
 /// Why it cannot be read, with its name.
 pub(super) fn read(path: &OsStr) -> Result<Vec<u8>, String> {
-    let text = if is_standard_input(path) { standard_input() } else { open(path).and_then(|mut file| all(&mut file)) };
+    let text = if is_standard_input(path) { standard_input() } else { open(path).and_then(all) };
     text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", path.to_string_lossy(), hint(path)))
 }
 
 /// What standard input held. It can be read once only, and a reload wants it again.
 fn standard_input() -> Result<Vec<u8>, String> {
     static TEXT: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
-    TEXT.get_or_init(|| all(&mut io::stdin())).clone()
+    let input = || sys::duplicate_descriptor(0).map(File::from).map_err(|error| plain(&error));
+    TEXT.get_or_init(|| input().and_then(all)).clone()
 }
 
 fn open(path: &OsStr) -> Result<File, String> {
@@ -48,7 +50,7 @@ fn open(path: &OsStr) -> Result<File, String> {
     Ok(file)
 }
 
-fn all(source: &mut dyn Read) -> Result<Vec<u8>, String> {
+fn all(source: File) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     source.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| plain(&error))?;
     if text.len() as u64 > MAX_BYTES {

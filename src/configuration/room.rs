@@ -1,6 +1,6 @@
 //! The room that the kernel has for the arguments and the environment of a process together (execve(2)).
 
-use std::fs;
+use crate::sys;
 
 /// The names under which plugins receive the configuration.
 const NAMES: usize = 2;
@@ -27,8 +27,5 @@ const RESERVE: usize = 8192;
 
 /// A quarter of the stack's limit, but at least 128 KiB and at most 6 MiB.
 fn limit() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let stack = limits.lines().find_map(|line| line.strip_prefix("Max stack size"));
-    let soft = stack.and_then(|line| line.split_whitespace().next()).and_then(|soft| soft.parse::<usize>().ok());
-    soft.map_or(6 << 20, |soft| (soft / 4).clamp(128 << 10, 6 << 20))
+    (sys::stack_limit() / 4).clamp(128 << 10, 6 << 20) as usize
 }

@@ -29,7 +29,7 @@ pub fn explain(location: &Location, error: &io::Error) -> String {
 
 /// What the path itself shows to be wrong. A shell has had its way with an argument, a file or a variable meets none.
 fn hints(text: &[u8], is_from_configuration: bool) -> impl Iterator<Item = &'static str> {
-    let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+    let has = |part: &[u8]| has(text, part);
     let is_quoted = |quote: u8| text.len() > 1 && text.starts_with(&[quote]) && text.ends_with(&[quote]);
     [
         (text.is_empty(), "the path is empty"),
@@ -45,6 +45,10 @@ fn hints(text: &[u8], is_from_configuration: bool) -> impl Iterator<Item = &'sta
     ]
     .into_iter()
     .filter_map(|(applies, hint)| applies.then_some(hint))
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]

@@ -107,24 +107,21 @@ pub fn nature(file_name: &str) -> Nature {
     let name = file_name.to_ascii_lowercase();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let is_autosave = name.len() > 1 && name.starts_with('#') && name.ends_with('#');
-    if is_autosave
-        || name.ends_with('~')
-        || ["bak", "orig", "rej", "swp", "tmp", "save", "disabled"].contains(&extension)
-        || extension.starts_with("dpkg-")
-        || extension.starts_with("rpm")
-    {
-        Nature::Backup
-    } else if ["sh", "py"].contains(&extension) {
-        let is_part = extension == "py" && stem(&name).starts_with("__") && stem(&name).ends_with("__");
-        if is_part { Nature::Package } else { Nature::Plugin }
-    } else {
-        // Letters make another suffix of it, such as `.python`.
-        let goes_on = |suffix: &str| {
-            name.match_indices(suffix)
-                .any(|(index, _)| name[index + suffix.len()..].starts_with(|next: char| !next.is_ascii_alphabetic()))
-        };
-        if goes_on(".sh") || goes_on(".py") { Nature::Copy } else { Nature::Plugin }
+    match extension {
+        _ if is_autosave || name.ends_with('~') => Nature::Backup,
+        "bak" | "orig" | "rej" | "swp" | "tmp" | "save" | "disabled" => Nature::Backup,
+        _ if extension.starts_with("dpkg-") || extension.starts_with("rpm") => Nature::Backup,
+        "py" if name.starts_with("__") && name.ends_with("__.py") => Nature::Package,
+        "sh" | "py" => Nature::Plugin,
+        _ if goes_on(name.as_bytes()) => Nature::Copy,
+        _ => Nature::Plugin,
     }
+}
+
+/// Does a name go on behind `.sh` or `.py`? A letter makes another suffix of it, such as `.python`.
+fn goes_on(name: &[u8]) -> bool {
+    name.windows(4)
+        .any(|part| matches!(part, [b'.', b's', b'h', next] | [b'.', b'p', b'y', next] if !next.is_ascii_alphabetic()))
 }
 
 /// The name that was probably meant, where the first word of a file name is nearly a role, or one that is joined
@@ -132,42 +129,53 @@ pub fn nature(file_name: &str) -> Nature {
 fn meant(file_name: &str, found: &RoleScope, role_in_force: Option<&str>) -> Option<String> {
     let stem = stem(file_name);
     let suffix = &file_name[stem.len()..];
-    let is_sign = |char: char| char.is_ascii() && !char.is_ascii_alphanumeric();
-    let roles = || KNOWN_ROLES.into_iter().chain(role_in_force.filter(|role| !role.is_empty()));
-    let (word, rest) = first_word(stem.trim_start_matches(is_sign));
-    let exact = roles().find(|role| role.eq_ignore_ascii_case(word));
-    let near = exact.or_else(|| nearest(word, roles())).or_else(|| abbreviated(word, roles()));
+    let mut roles = KNOWN_ROLES.to_vec();
+    roles.extend(role_in_force.filter(|role| !role.is_empty()));
+    let (word, rest) = first_word(without_signs(stem));
+    let exact = roles.iter().find(|role| role.eq_ignore_ascii_case(word)).copied();
+    let near = exact.or_else(|| nearest(word, roles.iter().copied())).or_else(|| abbreviated(word, &roles));
     let (role, glued) = match near {
         Some(role) => (role, ""),
-        None => roles().find_map(|role| Some((role, behind(word, role)?)))?,
+        None => roles.iter().find_map(|role| Some((*role, behind(word, role)?)))?,
     };
     let rest = [glued, rest].concat();
-    let rest = rest.trim_start_matches(is_sign);
+    let rest = without_signs(&rest);
     // What is meant for all and runs everywhere is right, but where a worker id follows.
-    if role == "all" && *found == RoleScope::Everywhere && !rest.starts_with(|char: char| char.is_ascii_digit()) {
+    if role == "all" && *found == RoleScope::Everywhere && !rest.as_bytes().first().is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let rest = rest.replace(['-', '.', ' '], "_");
-    Some(if rest.is_empty() { [role, suffix].concat() } else { [role, "_", &rest, suffix].concat() })
+    let mut meant = role.to_owned();
+    if !rest.is_empty() {
+        meant.push('_');
+        meant.extend(rest.chars().map(|char| if matches!(char, '-' | '.' | ' ') { '_' } else { char }));
+    }
+    meant.push_str(suffix);
+    Some(meant)
+}
+
+/// What is left of a name without the signs with which it begins.
+fn without_signs(name: &str) -> &str {
+    let is_sign = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
+    &name[name.bytes().take_while(|byte| is_sign(byte)).count()..]
 }
 
 /// The letters with which a name begins, and the rest: at another sign, at a digit, and in the middle of `allPlugin`.
 fn first_word(stem: &str) -> (&str, &str) {
     let mut was_lower = false;
-    let end = stem.find(|char: char| {
-        let ends = (char.is_ascii() && !char.is_ascii_alphabetic()) || (was_lower && char.is_ascii_uppercase());
-        was_lower = char.is_ascii_lowercase();
+    let ends = |byte: u8| {
+        let ends = (byte.is_ascii() && !byte.is_ascii_alphabetic()) || (was_lower && byte.is_ascii_uppercase());
+        was_lower = byte.is_ascii_lowercase();
         ends
-    });
-    stem.split_at(end.unwrap_or(stem.len()))
+    };
+    stem.split_at(stem.bytes().position(ends).unwrap_or(stem.len()))
 }
 
 /// Shorter words begin others as well, as `all` does `allocate`.
 const SHORTEST_START: usize = 5;
 
 /// The role of which a word is the beginning.
-fn abbreviated<'a>(word: &str, mut roles: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() < SHORTEST_START { None } else { roles.find(|role| behind(role, word).is_some()) }
+fn abbreviated<'a>(word: &str, roles: &[&'a str]) -> Option<&'a str> {
+    roles.iter().find(|role| behind(role, word).is_some()).copied()
 }
 
 /// What follows in a word behind its beginning.

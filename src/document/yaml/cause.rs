@@ -67,11 +67,10 @@ impl<'a> Line<'a> {
 
 fn template(line: &Line<'_>) -> Option<Cause> {
     let (start, content) = line.entry();
-    let signs = ["{{", "{%"];
-    let value = content.find(": ").map_or(0, |index| index + 2);
-    let value = value + content[value..].len() - content[value..].trim_start().len();
-    let places = [0, value];
-    let &place = places.iter().find(|&&place| signs.iter().any(|sign| content[place..].starts_with(sign)))?;
+    let value = content.as_bytes().windows(2).position(|pair| pair == b": ").map_or(0, |index| index + 2);
+    let value = content.len() - content[value..].trim_start().len();
+    let is_it = |place: &usize| content[*place..].starts_with("{{") || content[*place..].starts_with("{%");
+    let place = [0, value].into_iter().find(is_it)?;
     let sign = &content[place..place + 2];
     Some((start + place, format!("`{sign}` is a template's: render the template first, or write the text in quotes")))
 }

@@ -128,25 +128,22 @@ impl<'a> Nodes<'a> {
     pub(super) fn place(&self, id: NodeId) -> usize {
         let node = &self[id];
         let is_nothing = node.tag == Tag::Null && matches!(node.content, Content::Verbatim(span) if span.len() == 0);
-        match self.text[node.offset()..].bytes().next() {
-            Some(b'&' | b'!') => node.offset(),
-            _ if is_nothing => self.end_of_token_before(node.offset()),
-            _ => node.offset(),
-        }
+        let is_marked = matches!(self.text.as_bytes().get(node.offset()), Some(b'&' | b'!'));
+        if is_nothing && !is_marked { self.end_of_token_before(node.offset()) } else { node.offset() }
     }
 
     /// The end of the sign (`:`, `-`, `?`) before an offset, with blanks and comments between the two.
     fn end_of_token_before(&self, offset: usize) -> usize {
-        let mut end = self.text[..offset].trim_end().len();
+        let mut text = self.text.as_bytes()[..offset].trim_ascii_end();
         loop {
-            let line = self.text[..end].rfind('\n').map_or(0, |index| index + 1);
-            let is_comment = |&(index, _): &(usize, &str)| {
-                let before = self.text[line..line + index].trim_end();
-                before.is_empty() || before.ends_with([':', '-', '?', ','])
+            let line = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
+            let is_comment = |index: &usize| {
+                let before = text[line..*index].trim_ascii_end().last();
+                text[*index] == b'#' && before.is_none_or(|last| b":-?,".contains(last))
             };
-            match self.text[line..end].match_indices('#').find(is_comment) {
-                Some((index, _)) => end = self.text[..line + index].trim_end().len(),
-                None => return end,
+            match (line..text.len()).find(is_comment) {
+                Some(index) => text = text[..index].trim_ascii_end(),
+                None => return text.len(),
             }
         }
     }

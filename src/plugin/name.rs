@@ -111,7 +111,7 @@ pub fn nature(file_name: &str) -> Nature {
         _ if is_autosave || name.ends_with('~') => Nature::Backup,
         "bak" | "orig" | "rej" | "swp" | "tmp" | "save" | "disabled" => Nature::Backup,
         _ if extension.starts_with("dpkg-") || extension.starts_with("rpm") => Nature::Backup,
-        "py" if name.starts_with("__") && name.ends_with("__.py") => Nature::Package,
+        "py" if name.len() > "____.py".len() && name.starts_with("__") && name.ends_with("__.py") => Nature::Package,
         "sh" | "py" => Nature::Plugin,
         _ if goes_on(name.as_bytes()) => Nature::Copy,
         _ => Nature::Plugin,
@@ -324,7 +324,7 @@ mod tests {
             ),
             ("__init__.py __main__.py __about__.PY", Nature::Package),
             ("a.sh a.py bak a.backup.sh a x.sh.py x.py.sh x.python x.pyc x.shell #a #", Nature::Plugin),
-            ("__init__.sh _x.py __x.py", Nature::Plugin),
+            ("__init__.sh _x.py __x.py __.py ____.py", Nature::Plugin),
         ] {
             for name in names.split(' ') {
                 assert_eq!(nature(name), expected, "{name}");

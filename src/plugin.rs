@@ -3,7 +3,7 @@
 mod advice;
 mod decide;
 pub mod interpreter;
-mod missing;
+pub mod missing;
 pub mod name;
 pub mod plan;
 pub mod search;

@@ -2,12 +2,12 @@
 
 use crate::error::plain;
 use crate::sys;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 /// The largest file that is read: far beyond any configuration.
 const MAX_BYTES: u64 = 16 << 20;
@@ -17,34 +17,45 @@ pub(super) fn is_standard_input(path: &OsStr) -> bool {
     path == "-" || path == "/dev/stdin"
 }
 
+/// Is it a descriptor of ours, such as the shell's `<(command)`? That may be a pipe: it is there and not waited for.
+fn is_descriptor(path: &OsStr) -> bool {
+    [&b"/dev/fd/"[..], b"/proc/self/fd/"].iter().any(|start| path.as_bytes().starts_with(start))
+}
+
 /// Reads a file that was named as a configuration.
 ///
 /// # Errors
 /// Why it cannot be read, with its name.
 pub(super) fn read(path: &OsStr) -> Result<Vec<u8>, String> {
-    let text = if is_standard_input(path) { standard_input() } else { open(path).and_then(all) };
+    let text = if is_standard_input(path) || is_descriptor(path) { once(path) } else { open(path).and_then(all) };
     text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", path.to_string_lossy(), hint(path)))
 }
 
-/// What standard input held. It can be read once only, and a reload wants it again.
-fn standard_input() -> Result<Vec<u8>, String> {
-    static TEXT: OnceLock<Result<Vec<u8>, String>> = OnceLock::new();
-    let input = || sys::duplicate_descriptor(0).map(File::from).map_err(|error| plain(&error));
-    TEXT.get_or_init(|| input().and_then(all)).clone()
+/// What a descriptor held. It can be read once only, and a reload wants it again.
+fn once(path: &OsStr) -> Result<Vec<u8>, String> {
+    static READ: Mutex<Vec<(OsString, Result<Vec<u8>, String>)>> = Mutex::new(Vec::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, text)) = read.iter().find(|(name, _)| name == path) {
+        return text.clone();
+    }
+    let text = match is_standard_input(path) {
+        true => sys::duplicate_descriptor(0).map(File::from).map_err(|error| plain(&error)).and_then(all),
+        false => open(path).and_then(all),
+    };
+    read.push((path.into(), text.clone()));
+    text
 }
 
 fn open(path: &OsStr) -> Result<File, String> {
     const O_NOCTTY: i32 = 0o400;
     const O_NONBLOCK: i32 = 0o4000;
-    // A descriptor of ours, such as the shell's <(command), may be a pipe: it is there already and not waited for.
-    let is_descriptor = [&b"/dev/fd/"[..], b"/proc/self/fd/"].iter().any(|start| path.as_bytes().starts_with(start));
-    let flags = if is_descriptor { O_NOCTTY } else { O_NOCTTY | O_NONBLOCK };
+    let flags = if is_descriptor(path) { O_NOCTTY } else { O_NOCTTY | O_NONBLOCK };
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| plain(&error))?;
     let metadata = file.metadata().map_err(|error| plain(&error))?;
     if metadata.is_dir() {
         return Err("it is a directory".into());
     }
-    if !metadata.is_file() && !is_descriptor {
+    if !metadata.is_file() && !is_descriptor(path) {
         return Err("it is no regular file".into());
     }
     Ok(file)

@@ -1,9 +1,12 @@
 //! What is said of a location that cannot be found: who named it, where it was looked for, and what may have been meant.
 
+use super::decide::find_program;
 use crate::configuration::Location;
-use crate::error::plain;
+use crate::error::{Error, plain};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Why a location cannot be searched, and what to do.
 pub fn explain(location: &Location, error: &io::Error) -> String {
@@ -25,6 +28,21 @@ pub fn explain(location: &Location, error: &io::Error) -> String {
         problem.push_str(&format!("; it is relative to the working directory `{}`", directory.display()));
     }
     problem
+}
+
+/// Looks at LOCATION arguments before anything is started.
+///
+/// # Errors
+/// Usage: one is no location but a program, whose `--` was forgotten.
+pub fn refuse_program(operands: &[OsString]) -> Result<(), Error> {
+    let is_program = |word: &&OsString| {
+        let is_name = !word.is_empty() && !word.as_bytes().contains(&b'/');
+        is_name && !Path::new(word).exists() && find_program(word.as_bytes()).is_some()
+    };
+    let Some(index) = operands.iter().position(|word| is_program(&word)) else { return Ok(()) };
+    let words = operands[index..].join(OsStr::new(" "));
+    let (word, words) = (operands[index].display(), words.display());
+    Err(Error::Usage(format!("`{word}` is a program and no location here; did you mean `-- {words}`?")))
 }
 
 /// What the path itself shows to be wrong. A shell has had its way with an argument, a file or a variable meets none.

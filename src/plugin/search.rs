@@ -55,7 +55,7 @@ pub fn files(location: &Location, plan: &mut Plan) -> Vec<Met> {
     match fs::metadata(path) {
         Err(error) => {
             let problem = super::missing::explain(location, &error);
-            let is_gone = error.kind() == io::ErrorKind::NotFound;
+            let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             plan.bad_locations.push(BadLocation { location: path.clone(), problem, is_gone });
             return Vec::new();
         }

@@ -72,15 +72,21 @@ pub struct Sources {
 
 impl Sources {
     /// # Errors
-    /// Usage: `--extra-config @FILE` cannot be read.
-    pub fn find(arguments: &Arguments) -> Result<Sources, Error> {
+    /// Usage: `--extra-config @FILE` cannot be read. With PROGRAM that is a warning.
+    pub fn find(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Sources, Error> {
         let nothing = "the configuration (neither --config nor the environment gives one)";
         Ok(Sources {
             environment: environment_source(),
             file_name: file_name(arguments),
             file: OnceCell::new(),
             replacement: replacement_source(),
-            overlay: overlay_source(arguments)?,
+            overlay: match overlay_source(arguments) {
+                Err(problem) if !arguments.program.is_empty() => {
+                    warnings.push(problem);
+                    None
+                }
+                overlay => overlay.map_err(Error::Usage)?,
+            },
             nothing: Source::variable(nothing, Notation::Json, b"{}".to_vec(), 0),
         })
     }
@@ -233,13 +239,13 @@ fn argument(path: &OsString) -> Location {
 /// Usage, as [`load`]; No where the document has no such value and there is no default.
 pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     let pointer = arguments.operands[0].to_str().ok_or_else(|| Error::Usage("POINTER is not UTF-8".into()))?;
-    let sources = Sources::find(arguments)?;
+    let warnings = &mut Vec::new();
+    let sources = Sources::find(arguments, warnings)?;
     let environment = sources.environment.as_ref().filter(|_| arguments.value(Opt::Config).is_none());
     let source = match environment {
         Some(source) => Some(source),
         None => sources.file().map_err(Error::Usage)?,
     };
-    let warnings = &mut Vec::new();
     let document = source.unwrap_or(&sources.nothing).read(warnings)?;
     let mut merged = Merged::new(document);
     sources.merge(&mut merged, environment.is_some(), warnings)?;
@@ -285,16 +291,17 @@ fn replacement_source() -> Option<Source> {
     Some(Source::variable(NAME, Notation::PythonJson, text.to_vec(), start))
 }
 
-/// What `--extra-config` says, itself or in the file that it names.
-fn overlay_source(arguments: &Arguments) -> Result<Option<Source>, Error> {
-    let Some(typed) = arguments.value(Opt::ExtraConfig) else { return Ok(None) };
-    match typed.as_bytes() {
-        [b'@', name @ ..] => {
+/// What `--extra-config` says, itself or in the file that it names. Blank it says nothing.
+fn overlay_source(arguments: &Arguments) -> Result<Option<Source>, String> {
+    let source = match arguments.value(Opt::ExtraConfig).map(OsStr::as_bytes) {
+        None | Some([b'@']) => return Ok(None),
+        Some([b'@', name @ ..]) => {
             let name = OsStr::from_bytes(name);
-            Ok(Some(Source::json_file(name, file::read(name).map_err(Error::Usage)?)))
+            Source::json_file(name, file::read(name)?)
         }
-        text => Ok(Some(Source::variable("--extra-config", Notation::Json, text.to_vec(), 0))),
-    }
+        Some(text) => Source::variable("--extra-config", Notation::Json, text.to_vec(), 0),
+    };
+    Ok(Some(source).filter(|source| !source.text.trim_ascii().is_empty()))
 }
 
 /// The text for the environment: the original byte for byte where there is one and it fits, else compact JSON.

@@ -151,7 +151,7 @@ impl Settings {
     /// Usage: the first value that is malformed, with its place.
     pub fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
         let mut warnings = Vec::new();
-        let sources = Sources::find(arguments)?;
+        let sources = Sources::find(arguments, &mut warnings)?;
         let loaded = configuration::load(arguments, &sources, &mut warnings)?;
         let extra = Extra::read(&loaded, &mut warnings)?;
         let role = given(arguments, Opt::Role, "ROLE").unwrap_or_default();

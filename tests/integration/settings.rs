@@ -420,7 +420,12 @@ fn no_empty_value_keeps_program_from_starting() {
     for place in ["lmcache.yaml:2:2: an item of", "lmcache.yaml:3:3: an item of"] {
         assert!(done.text().contains(place), "{}", done.text());
     }
-    assert_eq!(with_program(&sandbox, &["--config", ""], &[]).status.code(), Some(7));
+    sandbox.write("empty", "\n");
+    for arguments in [["--config", ""], ["--extra-config", ""], ["--extra-config", "@"], ["--extra-config", "@empty"]] {
+        assert_eq!(with_program(&sandbox, &arguments, &[]).status.code(), Some(7), "{arguments:?}");
+    }
+    let done = with_program(&sandbox, &["--extra-config", "@gone"], &[]);
+    assert!(done.status.code() == Some(7) && done.text().contains("cannot read configuration `gone`"));
     assert_eq!(with_program(&sandbox, &["--config", "gone.yaml"], &[]).status.code(), Some(7));
 }
 

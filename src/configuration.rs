@@ -176,13 +176,11 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         operands => (Some(operands.iter().map(argument).collect()), Origin::Arguments),
     };
     let environment = sources.environment.as_ref().map(|source| source.read(warnings)).transpose()?;
-    if let Some(Document { value, places }) = &environment
-        && locations.is_none()
-    {
-        locations = locations::of_document(value, places, empty, warnings)?;
-    }
     if let Some(document) = &environment {
         document.expect_mapping()?;
+        if locations.is_none() {
+            locations = locations::of_document(document, empty, warnings)?;
+        }
     }
     // LMCACHE_CONFIG_FILE stays set inside plugins: the file is read where it can still say something.
     let is_needed = arguments.value(Opt::Config).is_some() || environment.is_none() || locations.is_none();
@@ -195,11 +193,11 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         Ok(source) => source.map(|source| source.read(warnings)).transpose()?,
     };
     let mut named = None;
-    if let Some(document @ Document { value, places }) = &file {
+    if let Some(document) = &file {
         document.expect_mapping()?;
         // Malformed ones are told of also where others count.
         let mut about_these = Vec::new();
-        named = locations::of_document(value, places, empty, &mut about_these)?;
+        named = locations::of_document(document, empty, &mut about_these)?;
         if locations.is_none() {
             (locations, origin) = (named.take(), Origin::File);
             warnings.append(&mut about_these);
@@ -210,7 +208,7 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         let theirs = locations::of_variables(empty, &mut Vec::new()).unwrap_or_default().or(named);
         warnings.extend(locations::started_twice(ours, &theirs.unwrap_or_default()));
     }
-    let read = file.as_ref().or(environment.as_ref()).map(|document| (&document.value, &document.places));
+    let read = file.as_ref().or(environment.as_ref());
     let none_named = locations::none_named(read.filter(|_| locations.is_none()));
     if locations.is_none() && read.is_some() {
         warnings.push(none_named.clone());

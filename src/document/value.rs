@@ -43,6 +43,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value to which a path leads.
+    pub fn at(&self, path: &[Step<'_>]) -> Option<&Value<'a>> {
+        path.iter().try_fold(self, |value, step| match (value, step) {
+            (value, Step::Member(name)) => value.get(name),
+            (Value::Array(elements), Step::Element(index)) => elements.get(*index),
+            (_, Step::Element(_)) => None,
+        })
+    }
+
     /// Whether Python holds it to be nothing: what LMCache takes for a setting that is not set.
     pub fn is_nothing(&self) -> bool {
         match self {

@@ -14,7 +14,7 @@ use crate::lmcache::{filled_variable_of_lmcache, unquoted};
 use extra::Merged;
 use locations::EmptyItem;
 pub use locations::{Location, Origin};
-use source::{Document, Notation, Source};
+use source::{Notation, Source};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};

@@ -50,7 +50,7 @@ pub struct Settings {
     /// By file stem.
     policies: HashMap<String, Override>,
     /// What `extra_config` says to plugins, or seems to say to the launcher.
-    plugin_settings: Vec<extra::PluginSetting>,
+    plugin_keys: extra::PluginKeys,
 }
 
 /// How records are written.
@@ -196,7 +196,7 @@ impl Settings {
                 grace_period: grace_period(arguments)?.or(extra.default.grace_period).unwrap_or(Duration::from_secs(5)),
             },
             policies: overridable(extra.policies, arguments),
-            plugin_settings: extra.plugin_settings,
+            plugin_keys: extra.plugin_keys,
         };
         Ok(settings)
     }

@@ -64,6 +64,10 @@ impl<'a> Value<'a> {
         }
     }
 
+    pub fn is_collection(&self) -> bool {
+        matches!(self, Value::Array(_) | Value::Object(_))
+    }
+
     /// What kind of value it is, for a message that must not quote it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -404,6 +404,10 @@ fn what_is_nothing_to_lmcache_is_nothing() {
 fn no_empty_value_keeps_program_from_starting() {
     let sandbox = Sandbox::new();
     sandbox.write("lmcache.yaml", "runtime_plugin_locations:\n- \n- ''\nextra_config: ' '\n");
+    let keys = ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
+    let settings: Vec<String> = keys.iter().map(|key| format!("  plugin.launcher.{key}: ''\n")).collect();
+    sandbox.write("settings.yaml", ["extra_config:\n", &*settings.concat()].concat());
+    assert_eq!(with_program(&sandbox, &["--config", "settings.yaml"], &[]).status.code(), Some(7));
     for name in [
         "LMCACHE_CONFIG_FILE",
         "LMCACHE_PLUGIN_CONFIG",

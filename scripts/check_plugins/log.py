@@ -174,6 +174,10 @@ def wrong_peers(bench, servers):
     one = Following(bench, "one-at-a-time", serial.address, 1_000, timeout=1).start()
     check("a server of one connection at a time: lines are confirmed, too", lambda: one.position() == os.path.getsize(one.path) and one.has_each_once(bytes(serial.received)), 30)
     end(one.process)
+    six = peers.Syslog(host="::1")
+    one = Following(bench, "version-6", six.address, 100).start()
+    check("an address of IP version 6", lambda: one.has_each_once(bytes(six.received)))
+    end(one.process)
 
 
 def slow_server(bench):
@@ -409,7 +413,10 @@ def rotations(bench, servers):
         directory = os.path.dirname(following.path)
         os.symlink("/nonexistent", following.path + ".9")
         os.mkdir(following.path + ".2026")
+        os.symlink(following.path + ".7", following.path + ".7")
         os.mkfifo(following.path + ".8")
+        with open(os.path.join(directory, "w-1.log"), "w") as file:
+            file.write("of another worker\n")
         for name in os.listdir(directory):
             if re.fullmatch(r"w\.log\.2", name):  # as by a late write, all of which is older
                 os.utime(os.path.join(directory, name))
@@ -417,6 +424,8 @@ def rotations(bench, servers):
         following.start()
     for how, following in followings.items():
         check(f"rotations by logrotate ({how}), server away and reporter restarted: each line once, in order", lambda: following.has_each_once(received), 40)
+    with open(received, "rb") as file:
+        check("and nothing of another worker's log", lambda: b"of another worker" not in file.read(), 0)
     for following in followings.values():
         end(following.process)
 

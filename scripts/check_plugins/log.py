@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import peers
-from bench import ROOT, check, end, free_port, is_alive, until
+from bench import PLUGINS, ROOT, check, end, free_port, is_alive, until
 from certificates import make_certificates
 from lines import Lines
 from servers import Servers
@@ -55,8 +55,8 @@ class Following:
                 file.write(b"LMCache INFO: %s line %d,\n" % (self.name.encode(), self.count))
                 self.count += 1
 
-    def start(self, **env):
-        self.process = self.bench.plugin(PLUGIN, self.settings, self.name, env=env)
+    def start(self, file=PLUGIN, **env):
+        self.process = self.bench.plugin(file, self.settings, self.name, env=env)
         return self
 
     def said(self):
@@ -157,6 +157,18 @@ def wrong_peers(bench, servers):
         print("      " + following.said().splitlines()[1])
     seconds = {name: end(following.process) for name, following in followings.items()}
     check(f"each ended with 0 on SIGTERM, in at most {max(seconds.values()):.1f} s", lambda: max(seconds.values()) < 5 and all(f.process.returncode == 0 for f in followings.values()), 0)
+
+    # What would be confirmed, did nobody look at idle connections.
+    with open(os.path.join(PLUGINS, PLUGIN)) as file:
+        source = file.read()
+    line = "    def watch(self, seconds, *connections):\n"
+    os.mkdir(bench.path("blind"))
+    with open(bench.path("blind/" + PLUGIN), "w") as file:
+        file.write(source.replace(line, line + "        return\n"))
+    blind = Following(bench, "blind", servers.proxied["refused"], 100, timeout=1)
+    blind.start(file=bench.path("blind/" + PLUGIN))
+    check("a reporter that does not look at the witness believes a proxy whose server refuses", lambda: "takes our lines" in blind.said(), 30)
+    end(blind.process)
 
     # The backend goes away in the middle, and comes back.
     changing = Following(bench, "backend-changes", servers.proxied["works"], 100).start()
@@ -338,7 +350,7 @@ def as_nobody(bench, following):
         file.write("0 0 0\n")
     config = {"extra_config": {f"plugin.all_log_reporter.{key}": value for key, value in following.settings.items()}}
     command = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c"]
-    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "scripts", "plugins", PLUGIN)) as file:
+    with open(os.path.join(PLUGINS, PLUGIN)) as file:
         source = file.read()
     return bench.start(following.name, "setpriv", *command, source, env={"LMCACHE_PLUGIN_CONFIG": json.dumps(config), "LMCACHE_PLUGIN_ROLE": "worker"})
 

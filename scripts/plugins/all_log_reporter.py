@@ -424,6 +424,16 @@ def heard(connection):
     return data == b""
 
 
+def close_our_side(connection):
+    if isinstance(connection, ssl.SSLSocket):
+        try:
+            attempt(connection.unwrap)  # says in TLS that there is no more
+        except OSError as error:
+            if error.errno not in (0, ssl.SSL_ERROR_EOF):  # the peer was quick: it has closed in answer
+                raise
+    socket.socket.shutdown(connection, socket.SHUT_WR)  # TLS's own would forget the keys
+
+
 class Server:
     def __init__(self, settings):
         host, _, port = settings["server"].rpartition(":")
@@ -530,11 +540,8 @@ class Server:
                 if writable:
                     sent += attempt(connection.send, payload[sent : sent + 65536]) or 0
                     if sent == len(payload):
-                        if not is_known:
-                            self.watch(PROBATION, connection)
-                        if self.tls:
-                            attempt(connection.unwrap)  # says in TLS that there is no more
-                        socket.socket.shutdown(connection, socket.SHUT_WR)  # TLS's own would forget the keys
+                        self.watch(0 if is_known else PROBATION, connection)
+                        close_our_side(connection)
                         is_finished = True
             # SIOCOUTQ (TIOCOUTQ) is what its kernel has not acknowledged; our FIN counts as a byte there.
             if not is_finished or struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0] > 1:

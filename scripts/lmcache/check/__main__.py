@@ -20,6 +20,7 @@ import death  # noqa: E402
 import differences  # noqa: E402
 import instructions  # noqa: E402
 import parity  # noqa: E402
+import program  # noqa: E402
 import server  # noqa: E402
 import together  # noqa: E402
 import upstream  # noqa: E402
@@ -42,13 +43,15 @@ def main() -> int:
     os.environ["LMCACHE_LOG_LEVEL"] = "INFO"
     logging.disable(logging.CRITICAL)
 
-    rows = differences.rows_of_readme(arguments.readme)
+    table = arguments.readme.parent / "scripts" / "lmcache" / "README.md"
+    rows = differences.rows_of_readme(table)
     count = TREES_QUICK if quick else TREES
     parts = {
         "parity": lambda: parity.compare(count, seed, rows),
         "cases": cases.check,
-        "instructions": lambda: instructions.check(arguments.readme),
+        "instructions": lambda: instructions.check(arguments.readme, quick),
         "death": lambda: death.check(quick),
+        "program": program.check,
         "together": lambda: together.check(quick),
         "cost": lambda: cost.check(quick),
     }

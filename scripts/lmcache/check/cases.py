@@ -15,6 +15,7 @@ from classes import BRIDGE, drop_in, original
 from hosts import Host, host
 from lmcache.v1.config import LMCacheEngineConfig
 from lmcache.v1.multiprocess import mp_runtime_plugin_launcher as multiprocess
+from together import SLOW
 
 LAUNCHER = os.environ["LAUNCHER"]
 
@@ -231,6 +232,19 @@ def bridge_json() -> None:
         one.wait_until("the line after them", lambda: line in one.log())
 
 
+def bridge_grace() -> None:
+    """LMCache stops the bridge once more when it exits: the grace period goes on."""
+    with host() as one:
+        one.plugin("all_slow.sh", SLOW)
+        one.start("bridge")
+        one.wait_until("it is up", lambda: list(one.directory.glob("up.*")))
+        one.tell("stop-late-exit")
+        one.process.wait(60)
+        one.wait_until("nothing left", lambda: not one.left())
+        if not list(one.directory.glob("words.*")):
+            raise AssertionError("there were no last words")
+
+
 def no_launcher() -> None:
     """A missing launcher is one error, and LMCache goes on (drop-in)."""
     with host() as one:
@@ -352,6 +366,7 @@ CASES_OF_HOSTS: list[Callable[[], None]] = [
     bridge_refuses_itself,
     bridge_unread,
     bridge_json,
+    bridge_grace,
     no_launcher,
     stuck_launcher,
     killed_launcher,

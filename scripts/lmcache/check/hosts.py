@@ -85,6 +85,10 @@ class Host:
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
+    def interrupt(self) -> None:
+        """Ctrl-C, as a terminal does it: to the whole group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
     def log(self) -> str:
         """What the host has logged so far."""
         if not self.log_path.exists():

@@ -14,12 +14,12 @@ from urllib.request import Request, urlopen
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 
-from classes import BRIDGE, DROP_IN
+from classes import BRIDGE
 from hosts import Host, host
+from packages import with_class
 
 REPORTER = Path(__file__).parents[2] / "plugins" / "all_metrics_reporter.py"
 KEY = "a-key-that-no-log-has"
@@ -69,6 +69,11 @@ class Release:
     version: str
     site: Path
     wants_key: bool
+
+    @property
+    def package(self) -> Path:
+        """LMCache itself."""
+        return self.site / "lmcache"
 
 
 def releases() -> list[Release]:
@@ -132,7 +137,7 @@ class Server:
         for name, text in {**PLUGINS, REPORTER.name: REPORTER.read_text()}.items():
             one.plugin(name, text)
         if self.way == "class":
-            site = with_class(site, one.directory / "site")
+            site = with_class(self.release.package, one.directory / "site")
         variables = {
             "PYTHONPATH": str(site),
             "LMCACHE_TRACK_USAGE": "false",
@@ -141,7 +146,7 @@ class Server:
         if self.release.wants_key:
             variables["LMCACHE_API_KEY"] = KEY
         one.spawn(self.command(), is_logged=True, **variables)
-        one.wait_until("the server answers", self.is_healthy)
+        one.wait_until("the server answers", lambda: healthy(one, self.http_port))
         pid = self.pid() if self.way != "own" else ""
         line = f"hello beside {pid}"
         one.wait_until(f"the line {line}", lambda: line in one.log())
@@ -165,28 +170,15 @@ class Server:
         server += ["--runtime-plugin-locations", plugins]
         return [*server, "--runtime-plugin-config", json.dumps(settings)]
 
-    def is_healthy(self) -> bool:
-        """Whether it answers; fails once it has ended."""
-        if self.one.process.poll() is not None:
-            raise AssertionError(f"the server ended:\n{self.one.log()}")
-        return self.get("/healthcheck") == 200
-
     def refuses_without_key(self) -> None:
         """A release with keys wants one; no log may have it."""
         expected = 401 if self.release.wants_key else 200
-        if (status := self.get("/metrics")) != expected:
+        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        if (status := status_of(Request(url))) != expected:
             raise AssertionError(f"/metrics without a key: {status}")
-        if self.get("/metrics", {"Authorization": f"Bearer {KEY}"}) != 200:
+        with_key = Request(url, headers={"Authorization": f"Bearer {KEY}"})
+        if status_of(with_key) != 200:
             raise AssertionError("/metrics with the key is refused")
-
-    def get(self, path: str, headers: dict[str, str] = {}) -> int | None:
-        """The status of one request; none where nobody answers."""
-        request = Request(f"http://127.0.0.1:{self.http_port}{path}", headers=headers)
-        try:
-            with urlopen(request, timeout=10) as answer:
-                return answer.status
-        except URLError as error:
-            return getattr(error, "code", None)
 
     def pid(self) -> int:
         """The server itself: with PROGRAM, the process that has the port's command line."""
@@ -203,7 +195,7 @@ class Server:
         one = self.one
         begin = time.monotonic()
         if ending.to == "group":
-            os.killpg(one.process.pid, ending.signal)
+            one.interrupt()
         elif ending.to == "program":
             os.kill(self.pid(), ending.signal)
         else:
@@ -230,23 +222,25 @@ class Server:
         return f"nothing left after {seconds:.1f} s{words}"
 
 
+def healthy(one: Host, port: int) -> bool:
+    """Whether a server answers on this port; fails once its process has ended."""
+    if one.process.poll() is not None:
+        raise AssertionError(f"the server ended:\n{one.log()}")
+    return status_of(Request(f"http://127.0.0.1:{port}/healthcheck")) == 200
+
+
+def status_of(request: Request) -> int | None:
+    """The status of the answer; none where nobody answers."""
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return answer.status
+    except URLError as error:
+        return getattr(error, "code", None)
+
+
 def running(one: Host, name: str) -> bool:
     """Whether a plugin of this name still runs."""
     return any(name in command for _, command in one.processes())
-
-
-def with_class(site: Path, target: Path) -> Path:
-    """A directory for PYTHONPATH: this LMCache, with our class in the place of its own."""
-    subprocess.run(
-        ["cp", "-rs", str(site / "lmcache"), str(target.with_name("lmcache"))],
-        check=True,
-    )
-    target.mkdir()
-    target.with_name("lmcache").rename(target / "lmcache")
-    drop_in = target / "lmcache" / "v1" / "plugin" / DROP_IN.name
-    drop_in.unlink()
-    drop_in.write_text(DROP_IN.read_text())
-    return target
 
 
 class Pushes:

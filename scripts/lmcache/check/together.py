@@ -10,7 +10,6 @@ import atexit
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 
@@ -24,13 +23,14 @@ METHODS = ("main", "spawn", "fork")
 ENDINGS = ("stop", "exit")
 
 # One that needs its grace period, and one that nothing but SIGKILL ends.
-PLUGINS = {
-    "all_slow.sh": """#!/bin/sh
+SLOW = """#!/bin/sh
 end() { sleep 2.6; echo words >"$CHECK_DIRECTORY/words.$$"; exit; }
 trap end TERM
 echo >"$CHECK_DIRECTORY/up.$$"
 while :; do sleep 0.1; done
-""",
+"""
+PLUGINS = {
+    "all_slow.sh": SLOW,
     "all_stubborn.sh": """#!/bin/sh
 trap '' TERM
 echo >"$CHECK_DIRECTORY/up.$$"

@@ -7,7 +7,8 @@ import subprocess
 import tarfile
 import tempfile
 
-from server import releases, with_class
+from packages import with_class
+from server import releases
 
 TESTS = [
     "tests/v1/plugin/test_runtime_plugin_launcher.py",
@@ -19,7 +20,7 @@ ONE_PROCESS = (
     "wants a Popen of `INTERPRETER FILE` for each plugin; ours is one launcher"
 )
 WHOLE_LINE = (
-    "wants which(1) asked for the first line as a whole, which loses its argument"
+    "wants shutil.which called with the whole first line, which loses its argument"
 )
 # These are about how LMCache's class does it, and ours does it in another way.
 NOT_OURS = {
@@ -42,7 +43,7 @@ def check() -> bool:
             source.extractall(directory, members, filter="data")
         (root,) = directory.glob("lmcache-*")
         theirs = run(root, release.site)
-        ours = run(root, with_class(release.site, directory / "site"))
+        ours = run(root, with_class(release.package, directory / "site"))
     for label, (passed, failed) in (("LMCache's class", theirs), ("ours", ours)):
         print(f"{label:16} {passed} passed, {len(failed)} failed")
     for test in sorted(ours[1]):

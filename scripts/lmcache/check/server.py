@@ -202,11 +202,12 @@ class Server:
             one.process.send_signal(ending.signal)
         one.process.wait(60)
         if self.way == "own":
-            # What would end by itself has: the rest stays.
-            one.wait_until(
-                "hello ends", lambda: not running(one, "all_hello.sh") or None
-            )
-            return f"{len(one.left())} processes left"
+            if ending.last_words:
+                # What ends when it is asked to is given the time.
+                one.wait_until("hello ends", lambda: not running(one, "all_hello.sh"))
+            if not (left := one.left()):
+                raise AssertionError("nothing is left: this shows nothing")
+            return f"{len(left)} processes left (control)"
         one.wait_until(f"nothing left of {one.left()}", lambda: not one.left())
         seconds = time.monotonic() - begin
         if seconds > LIMIT_SECONDS:

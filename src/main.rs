@@ -56,6 +56,7 @@ fn run() -> Result<u8, Error> {
     };
     match command {
         Command::Run => {
+            plugin::missing::refuse_program(&arguments.operands)?;
             let settings = Settings::resolve(&arguments)?;
             log::check_descriptor(settings.log_fd)?;
             supervisor::refuse_circle(&settings)?;

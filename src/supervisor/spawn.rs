@@ -139,9 +139,14 @@ pub fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
 ///
 /// # Errors
 /// As pipe(2) and fork(2) have them.
-pub fn program(words: &[OsString], inherited: &Inherited) -> io::Result<Spawned> {
-    let words = strings(words)?;
-    let environment = variables(std::env::vars_os());
+pub fn program(settings: &Settings, inherited: &Inherited) -> io::Result<Spawned> {
+    let words = strings(&settings.program)?;
+    let change = settings.environment_of_program();
+    let is_kept =
+        |name: &OsStr| change.as_ref().is_none_or(|change| name != change.removed && name != change.set_empty);
+    let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
+    let emptied = change.as_ref().map(|change| (change.set_empty.into(), OsString::new()));
+    let environment = variables(kept.chain(emptied));
     let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
         plugin: None,

@@ -60,6 +60,7 @@ pub const EPOLLIN: u32 = 1;
 pub const EPOLLRDHUP: u32 = 0x2000;
 pub const EPOLL_CTL_ADD: c_int = 1;
 pub const EPOLL_CTL_DEL: c_int = 2;
+pub const RLIMIT_STACK: c_int = 3;
 pub const RLIMIT_CORE: c_int = 4;
 pub const RLIMIT_NOFILE: c_int = 7;
 pub const RLIMIT_RTTIME: c_int = 15;

@@ -25,6 +25,7 @@ ROWS = [
     "once",
     "regular-files",
     "large-config",
+    "package",
 ]
 EVERYWHERE_ROWS = ["environment", "parent", "stdin"]
 
@@ -47,6 +48,8 @@ def why_not_run(path: str, tree: Tree) -> str | None:
         return "hidden"
     if not os.path.isfile(path):
         return "regular-files"
+    if re.fullmatch(r"__.+__\.py", Path(path).name.lower()) and path not in tree.locations:
+        return "package"
     parts = Path(path).stem.lower().split("_")
     if tree.role is None:
         return None

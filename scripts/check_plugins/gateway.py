@@ -6,24 +6,11 @@ import socket
 import subprocess
 
 from bench import ROOT, check, end, free_port
+from certificates import make_certificates
 from servers import libraries
 
 PASSWORD, TOKEN = "s3cret-password", "s3cret-token"
 REDIRECTS = ("301", "302", "303", "307", "308")
-
-
-def make_certificates(bench):
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, cwd=bench.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    for name in ("ca", "other-ca"):
-        openssl("req", "-x509", *key, "-subj", f"/CN={name}", "-days", "2", "-keyout", name + ".key", "-out", name + ".crt")
-    openssl("genrsa", "-aes128", "-passout", "pass:abcd", "-out", "locked.key")
-    bench.write("names", "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        openssl("req", *key, "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
-        openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", name + ".crt")
 
 
 class Gateway:
@@ -32,6 +19,7 @@ class Gateway:
     def __init__(self, bench, backend):
         self.bench = bench
         make_certificates(bench)
+        subprocess.run(["openssl", "genrsa", "-aes128", "-passout", "pass:abcd", "-out", bench.path("locked.key")], check=True, stderr=subprocess.DEVNULL)
         for name in ("server", "client"):
             with open(bench.path(name + ".crt")) as certificate, open(bench.path(name + ".key")) as key:
                 bench.write(name + ".pem", certificate.read() + key.read())

@@ -31,7 +31,7 @@ EVERYWHERE_ROWS = ["environment", "parent", "stdin"]
 
 ADDED_VARIABLES = {
     b"LMCACHE_PLUGIN_PARENT_PID",
-    b"LMCACHE_PLUGIN_LAUNCHER_ID",
+    b"LMCACHE_PLUGIN_LAUNCHER_BIN",
     b"LMCACHE_PLUGIN_LAUNCHER_LOCATIONS",
 }
 
@@ -48,7 +48,10 @@ def why_not_run(path: str, tree: Tree) -> str | None:
         return "hidden"
     if not os.path.isfile(path):
         return "regular-files"
-    if re.fullmatch(r"__.+__\.py", Path(path).name.lower()) and path not in tree.locations:
+    if (
+        re.fullmatch(r"__.+__\.py", Path(path).name.lower())
+        and path not in tree.locations
+    ):
         return "package"
     parts = Path(path).stem.lower().split("_")
     if tree.role is None:

@@ -4,6 +4,7 @@ mod extra;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
+use crate::control::{self, client::Form};
 use crate::error::Error;
 use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
@@ -34,7 +35,6 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
-    #[allow(dead_code)]
     /// The socket on which requests are answered.
     pub control: Option<PathBuf>,
     #[allow(dead_code)]
@@ -105,10 +105,17 @@ pub struct EnvironmentOfProgram {
     pub notice: &'static str,
 }
 
-/// Where a running launcher answers, for those it starts and for the commands that ask it.
-pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
 /// The canonical locations that a launcher above us runs, as a JSON array.
 pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
+
+/// How `status` is to be written.
+///
+/// # Errors
+/// Usage: not one of its forms.
+pub fn status_form(arguments: &Arguments) -> Result<Form, Error> {
+    const FORMS: [(&str, Form); 3] = [("text", Form::Text), ("json", Form::Json), ("prometheus", Form::Prometheus)];
+    Ok(choice(arguments, Opt::Format, &FORMS)?.unwrap_or(Form::Text))
+}
 
 impl Settings {
     /// How the plugin with this file name is treated.
@@ -220,7 +227,7 @@ fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString>
 /// started, us too, is its own socket.
 fn control(arguments: &Arguments) -> Option<PathBuf> {
     let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
-    let variable = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
+    let variable = std::env::var_os(control::VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
     arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }
 

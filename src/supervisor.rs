@@ -9,6 +9,7 @@ mod lifecycle;
 mod loader;
 mod perform;
 mod reload;
+mod requests;
 #[cfg(test)]
 mod simulation;
 mod spawn;
@@ -16,11 +17,13 @@ mod stopping;
 
 use crate::answer::complain;
 use crate::cli::Arguments;
+use crate::control::address::Address;
+use crate::control::server::Server;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
 use crate::link::{Link, Order, Report};
 use crate::log::{Counters, Log, PluginId};
-use crate::notice::{Notice, Status};
+use crate::notice::{Notice, ReloadCounts, Status};
 use crate::parent::ParentWatch;
 use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
@@ -30,6 +33,7 @@ use backoff::Backoff;
 use job::Job;
 use lifecycle::{Event, State};
 use loader::{Loaded, Loader};
+use requests::{Pending, Reloads};
 use spawn::Inherited;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,6 +41,7 @@ use std::ffi::{CString, OsString};
 use std::hash::BuildHasher;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,6 +60,8 @@ pub struct Above {
     pub parent: ParentWatch,
     /// What becomes the guard's witness, with PROGRAM.
     pub stand: Option<Stand>,
+    /// Where requests are answered.
+    pub control: Option<(Address, UnixListener)>,
 }
 
 /// What the loop waits for, each with its token.
@@ -66,8 +73,11 @@ mod token {
     pub const LOADER: u64 = 4;
     pub const LOG: u64 = 5;
     pub const PROGRAM: u64 = 6;
+    pub const CONTROL: u64 = 7;
     /// The outcome of a plugin's exec: this and its number.
     pub const PLUGINS: u64 = 1 << 32;
+    /// A client of the control socket: this and its number.
+    pub const CLIENTS: u64 = 1 << 48;
 }
 
 /// One plugin that is meant to run.
@@ -101,6 +111,8 @@ pub struct Supervisor {
     arguments: Arc<Arguments>,
     settings: Settings,
     inherited: Inherited,
+    /// Variables.
+    about_launcher: Vec<(OsString, OsString)>,
     /// The process that plugins are told they belong to.
     attached_to: Option<Pid>,
     epoll: Epoll,
@@ -112,6 +124,11 @@ pub struct Supervisor {
     parent: Option<ParentWatch>,
     witness: Option<Pid>,
     log: Log,
+    server: Option<Server>,
+    /// Answers that wait for what was asked.
+    pending: Vec<Pending>,
+    reloads: Reloads,
+    began: Instant,
     loader: Loader,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
@@ -146,10 +163,11 @@ impl Supervisor {
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
         let inherited = Inherited { signals, descriptors: sys::raise_descriptor_limit() };
+        let about_launcher = spawn::about_launcher(above.control.as_ref().map(|(address, _)| address.path.as_path()));
         // Before this process leaves the caller's session, in which both belong.
         let job = match settings.program.is_empty() {
             true => None,
-            false => match spawn::program(&settings, &inherited) {
+            false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
                 Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
                 Err(error) => return cannot_run(&settings, &error),
             },
@@ -167,6 +185,7 @@ impl Supervisor {
         };
         let mut supervisor = Supervisor {
             inherited,
+            about_launcher,
             attached_to: job.as_ref().map(Job::pid).or(above.parent.pid()),
             epoll,
             signals: own_signals,
@@ -177,6 +196,10 @@ impl Supervisor {
             has_children: job.is_some() || witness.is_some(),
             witness,
             log,
+            server: None,
+            pending: Vec::new(),
+            reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
+            began: Instant::now(),
             loader,
             wants_reload: false,
             environment: Vec::new(),
@@ -195,7 +218,10 @@ impl Supervisor {
             arguments: Arc::new(arguments),
             settings,
         };
-        if let Err(error) = supervisor.register() {
+        let open =
+            |(address, listener)| Server::open(address, listener, &supervisor.epoll, token::CONTROL, token::CLIENTS);
+        let server = above.control.map(open).transpose();
+        if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
             complain(&format!("cannot start: {}", plain(&error)));
             return 2;
         }
@@ -244,6 +270,7 @@ impl Supervisor {
             self.census = None;
             self.reap();
             self.keep_deadlines();
+            self.answer_pending();
             if self.failure.is_some() || self.is_done() {
                 return;
             }
@@ -277,6 +304,12 @@ impl Supervisor {
             token::PROGRAM => self.take_outcome_of_program(),
             // These are looked at in every turn.
             token::GUARD | token::PARENT | token::LOG => {}
+            token::CONTROL => {
+                if let Some(server) = &mut self.server {
+                    server.accept(&self.epoll);
+                }
+            }
+            token::CLIENTS.. => self.take_from_client(token),
             of_plugin => self.take_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
         }
     }
@@ -497,8 +530,16 @@ impl Supervisor {
         }
         match loaded {
             Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
-            Ok(Loaded { plan, taken, settings: Some(settings) }) => drop(self.renew(plan, &taken, *settings)),
-            Err(problem) => self.warn(&format!("not reloaded, nothing was changed: {problem}")),
+            Ok(Loaded { plan, taken, settings: Some(settings) }) => {
+                self.reloads.last = Ok(self.renew(plan, &taken, *settings));
+                self.reloads.done += 1;
+            }
+            Err(problem) => {
+                let problem = format!("not reloaded, nothing was changed: {problem}");
+                self.warn(&problem);
+                self.reloads.last = Err(problem);
+                self.reloads.done += 1;
+            }
         }
         if std::mem::take(&mut self.wants_reload) {
             self.reload();
@@ -510,13 +551,14 @@ impl Supervisor {
         if self.loader.is_busy {
             self.wants_reload = true;
         } else if self.ending.is_none() {
+            self.reloads.begun += 1;
             self.loader.reload(Arc::clone(&self.arguments));
         }
     }
 
     /// Says what was found, and has every plugin wait for its start.
     fn begin_with(&mut self, plan: Plan, taken: &str) {
-        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
+        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.has_failed = true;
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });

@@ -255,11 +255,11 @@ class Log:
         if places:
             _, path, before = max(places)
             self.take(path, position.offset, before)
-        elif not os.path.exists(self.path):
+        elif not later or later[-1][0] != self.path:
             if not position.inode:
                 self.begin_at_end = False  # what is created from now on is new
                 position.save()
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise OSError(errno.ENOENT, "No such regular file")
         elif position.inode:
             self.take(later[0][0])
             say(f"our place in {self.path} is gone (truncated, or rotated away): from the beginning of {later[0][0]}")
@@ -432,7 +432,9 @@ class Server:
         self.timeout = settings["timeout"]
         self.settings = settings
         self.batch = MIN_BATCH  # bytes
+        self.seconds = PROBATION  # that the last batch took
         self.witness = self.peer = self.tls = None
+        self.is_parallel = self.is_serial = False  # known to serve several connections, or one at a time
 
     def connect(self, address):
         connection = socket.create_connection(address, self.timeout)
@@ -450,11 +452,15 @@ class Server:
 
     def make_tls(self):
         """Anew with each witness: certificates are renewed."""
-        if self.settings["tls"]:
+        if not self.settings["tls"]:
+            return
+        try:
             self.tls = ssl.create_default_context(cafile=self.settings["ca_file"])
             if self.settings["cert_file"]:
                 # Where a key is encrypted, it is not the time to ask for a password.
                 self.tls.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], lambda: "")
+        except OSError as error:
+            raise ConnectionError(f"ca_file, cert_file or key_file: {reason(error)}") from None
 
     def watch(self, seconds, *connections):
         """Neither may close in this time."""
@@ -467,15 +473,14 @@ class Server:
             if left <= 0:
                 return
 
-    def has_witness(self):
+    def keeps_witness(self):
         """Whether the one we have is still there: an idle connection may be closed."""
         try:
             if self.witness:
                 self.watch(0, self.witness)
-                return True
         except OSError:
             self.forget()
-        return False
+        return self.witness is not None
 
     def forget(self):
         if self.witness:
@@ -483,15 +488,31 @@ class Server:
         self.witness, self.batch = None, MIN_BATCH
 
     def deliver(self, payload):
-        """Sends a batch on a connection of its own and waits for the server's close, however long.
-        Raises OSError when that does not confirm it."""
-        is_known = self.has_witness()
+        """Has a batch confirmed by a witness; raises OSError when it is not."""
+        is_known = self.keeps_witness() or self.is_serial
         if not is_known:
             self.make_tls()
             self.witness = self.connect(self.address)
             self.peer = self.witness.getpeername()
             self.watch(PROBATION, self.witness)
         began = time.monotonic()
+        self.send(payload, is_known)
+        self.seconds = time.monotonic() - began
+        if self.witness:
+            self.watch(SETTLE, self.witness)
+            self.is_parallel = True
+        else:
+            # A proxy that has lost its server closes each connection at the same age.
+            with self.connect(self.peer) as later:
+                self.watch(min(self.seconds, MAX_DELAY) + SETTLE, later)
+            self.is_serial = True
+        if is_known and self.seconds < SLOW_BATCH / 4:
+            self.batch = min(MAX_BATCH, self.batch * 2)
+        elif self.seconds > SLOW_BATCH:
+            self.batch = max(MIN_BATCH, self.batch // 2)
+
+    def send(self, payload, is_known):
+        """Sends a batch on a connection of its own and waits for the server's close, however long."""
         with self.connect(self.peer) as connection:
             sent, is_finished = 0, False
             while True:
@@ -499,13 +520,15 @@ class Server:
                 if not readable and not writable:
                     # Breaking off would only mean to send it all again, into the same buffer.
                     tell("server", f"{self.name} hangs, waiting for it to {'confirm' if is_finished else 'read on'}")
+                    if not self.is_parallel:
+                        self.forget()  # a server of one connection at a time waits for its end
                 if readable and heard(connection):
                     break
                 if writable:
                     sent += attempt(connection.send, payload[sent : sent + 65536]) or 0
                     if sent == len(payload):
                         if not is_known:
-                            self.watch(PROBATION, self.witness, connection)
+                            self.watch(PROBATION, connection)
                         if self.tls:
                             attempt(connection.unwrap)  # says in TLS that there is no more
                         socket.socket.shutdown(connection, socket.SHUT_WR)  # TLS's own would forget the keys
@@ -513,10 +536,6 @@ class Server:
             # SIOCOUTQ (TIOCOUTQ) is what its kernel has not acknowledged; our FIN counts as a byte there.
             if not is_finished or struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0] > 1:
                 raise ConnectionError("it closed before we did, so nothing says that it has the last lines")
-            self.watch(SETTLE, self.witness)
-        seconds = time.monotonic() - began
-        if is_known:
-            self.batch = max(MIN_BATCH, self.batch // 2) if seconds > SLOW_BATCH else min(MAX_BATCH, self.batch * 2)
 
     def takes(self, payload):
         """False, and why is said, when a batch is not confirmed."""
@@ -524,6 +543,7 @@ class Server:
             self.deliver(memoryview(payload))
         except (OSError, UnicodeError) as error:
             self.forget()
+            self.is_serial = False
             tell("server", f"{self.name} does not take our lines: {reason(error)}")
             return False
         tell("server", f"{self.name} takes our lines")
@@ -535,11 +555,12 @@ class Server:
 
 def follow(log, server, frames, interval, stop):
     """Ships until told to stop, and then what is still there, if the server takes it."""
-    failures, last = 0, None
+    failures, end, deadline = 0, None, None
     while True:
         is_last, chunk = stop.is_set(), b""
-        if is_last and not last:
-            last = log.end()  # its writer may go on
+        if is_last and not end:
+            end = log.end()  # its writer may go on
+            deadline = time.monotonic() + STOP_SECONDS
         try:
             chunk = log.read(server.batch, is_last)
             is_well = True
@@ -555,7 +576,8 @@ def follow(log, server, frames, interval, stop):
             is_well = not payload or server.takes(payload)
             if is_well:
                 log.shipped(chunk)
-        if is_last and not (is_well and chunk and log.is_before(last)):
+        # A batch is not begun that would not be confirmed: it would be sent again.
+        if is_last and not (is_well and chunk and log.is_before(end) and time.monotonic() + 2 * server.seconds < deadline):
             return
         failures = 0 if is_well else failures + 1
         if failures:

@@ -53,6 +53,8 @@ prove_pip() {
     in_venv sh -ec "$(readme "With pip" 2)" || fail "README, With pip 2: status $?"
     in_venv sh -ec "$name --version" || fail "what pip installed is not on PATH"
     followed "With pip, line 2" "the same venv, wheels carried over" "VENV/bin, VENV/share"
+    rm "$work/carried"/*
+    prove_first_steps "from the wheel" in_venv sh -ec
 }
 
 # There is no Python for musl to be had here: pip is told that it runs on Alpine, and what it

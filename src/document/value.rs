@@ -183,21 +183,16 @@ pub(super) fn repetitions(members: &Members<'_>) -> Vec<Repetition> {
 
 /// Lets the last value of a name win, at the place of its first.
 pub(super) fn let_last_win(members: &mut Members<'_>, repetitions: &[Repetition]) {
+    if repetitions.is_empty() {
+        return;
+    }
     for &(index, first) in repetitions {
         let (earlier, later) = members.split_at_mut(index);
         std::mem::swap(&mut earlier[first].1, &mut later[0].1);
     }
-    remove_repetitions(members, repetitions);
-}
-
-/// Takes the members that `repetitions` names out of a list that runs parallel to the members.
-pub(super) fn remove_repetitions<T>(list: &mut Vec<T>, repetitions: &[Repetition]) {
-    if repetitions.is_empty() {
-        return;
-    }
     let mut index = 0;
     let mut rest = repetitions;
-    list.retain(|_| {
+    members.retain(|_| {
         let repeated = matches!(rest.first(), Some((next, _)) if *next == index);
         if repeated {
             rest = &rest[1..];

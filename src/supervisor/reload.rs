@@ -74,7 +74,7 @@ impl Supervisor {
         if let Some(link) = &self.link {
             link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
         }
-        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
+        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }

@@ -129,6 +129,9 @@ impl Supervisor {
             let grace_period = self.settings.grace_period();
             ending.stop.kill_at().max(now + LAST_WORDS.min(grace_period.max(LAST_WORDS / 5)))
         });
+        if let Some(server) = self.server.take() {
+            server.address.remove();
+        }
         let mut ready = Vec::new();
         while !sys::is_ready(self.log.ended(), Interest::Readable) {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -2,14 +2,15 @@
 
 use super::table::word;
 use crate::document::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::settings::seconds;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A metric of every plugin: name behind the prefix, type, help, and its value for a record.
 struct Metric {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    value: fn(&Value<'_>, f64) -> Option<String>,
+    value: fn(&Value<'_>, Duration) -> Option<String>,
 }
 
 const METRICS: &[Metric] = &[
@@ -64,11 +65,10 @@ const PREFIX: &str = "lmcache_plugin_";
 
 /// All metrics of all plugins, and of the launcher.
 pub fn of_status(records: &[Value<'_>]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    at(records, now)
+    at(records, SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-fn at(records: &[Value<'_>], now: f64) -> String {
+fn at(records: &[Value<'_>], now: Duration) -> String {
     let mut text = String::new();
     for launcher in records.iter().filter(|record| record.get("plugin").is_none()) {
         head(&mut text, "launcher_info", "gauge", "The launcher; its version is a label.");
@@ -103,9 +103,9 @@ fn number(record: &Value<'_>, key: &str) -> Option<String> {
     Some(word(record, key)).filter(|text| !text.is_empty())
 }
 
-fn started(record: &Value<'_>, now: f64) -> Option<String> {
-    let uptime: f64 = number(record, "uptime")?.parse().ok()?;
-    Some(format!("{:.3}", now - uptime))
+fn started(record: &Value<'_>, now: Duration) -> Option<String> {
+    let started = now.saturating_sub(seconds(&number(record, "uptime")?)?);
+    Some(format!("{}.{:03}", started.as_secs(), started.subsec_millis()))
 }
 
 /// A label's value: `\`, `"` and newlines escaped.
@@ -127,7 +127,7 @@ mod tests {
             r#"{"plugin":"d","state":"ended","restarts":0,"code":0,"lines":1,"bytes":2}"#,
         ];
         let records: Vec<Value<'_>> = lines.iter().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
-        let text = at(&records, 1000.0);
+        let text = at(&records, Duration::from_secs(1000));
         for expected in [
             "lmcache_plugin_launcher_info{version=\"0.1.0\"} 1\n",
             "lmcache_plugin_launcher_start_time_seconds 899.500\n",

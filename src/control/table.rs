@@ -3,6 +3,7 @@
 use crate::columns::columns;
 use crate::document::Value;
 use crate::escape;
+use crate::settings::seconds;
 
 const HEADINGS: [&str; 7] = ["PLUGIN", "STATE", "PID", "UP", "RESTARTS", "LAST END", "LINES"];
 
@@ -90,9 +91,9 @@ pub fn word(record: &Value<'_>, key: &str) -> String {
 }
 
 /// Seconds as `12s`, `3m 20s`, `5h 3m`, `2d 4h`.
-fn time(seconds: &str) -> String {
-    let Ok(seconds) = seconds.parse::<f64>() else { return "-".into() };
-    let seconds = seconds as u64;
+fn time(text: &str) -> String {
+    let Some(duration) = seconds(text) else { return "-".into() };
+    let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),

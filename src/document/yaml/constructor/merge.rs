@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::super::Value;
 use super::super::node::{Content, Node, NodeId, Pair, Tag};
+use super::super::number;
 use super::super::{MAX_DEPTH, Result};
 use super::{Constructor, Identity, Member, Pairs};
 
@@ -152,7 +153,7 @@ impl<'a> Constructor<'a, '_> {
 /// Is this the same value for all who do not look at the order of members?
 fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || is_same_float(one, other),
+        (Value::Number(one), Value::Number(other)) => one == other || number::is_same_float(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
@@ -165,9 +166,4 @@ fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
         }
         _ => one == other,
     }
-}
-
-fn is_same_float(one: &str, other: &str) -> bool {
-    let bits = |text: &str| text.contains(['.', 'e']).then(|| text.parse::<f64>().ok().map(f64::to_bits)).flatten();
-    bits(one).is_some_and(|one| bits(other) == Some(one))
 }

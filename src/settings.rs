@@ -288,7 +288,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Seconds in decimal notation, at most about 30 years of them.
-pub fn seconds(text: &str) -> Option<Duration> {
+fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.len() + fraction.len() == 0 || !is_digits(whole) || !is_digits(fraction) {

@@ -3,7 +3,6 @@
 use crate::columns::columns;
 use crate::document::Value;
 use crate::escape;
-use crate::settings::seconds;
 
 const HEADINGS: [&str; 7] = ["PLUGIN", "STATE", "PID", "UP", "RESTARTS", "LAST END", "LINES"];
 
@@ -90,10 +89,17 @@ pub fn word(record: &Value<'_>, key: &str) -> String {
     }
 }
 
+/// Seconds with up to three decimals, in milliseconds.
+pub fn milliseconds(seconds: &str) -> Option<u64> {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let fraction = [fraction, "000"].concat();
+    Some(whole.parse::<u64>().ok()?.checked_mul(1000)? + fraction.get(..3)?.parse::<u64>().ok()?)
+}
+
 /// Seconds as `12s`, `3m 20s`, `5h 3m`, `2d 4h`.
-fn time(text: &str) -> String {
-    let Some(duration) = seconds(text) else { return "-".into() };
-    let seconds = duration.as_secs();
+fn time(seconds: &str) -> String {
+    let Some(milliseconds) = milliseconds(seconds) else { return "-".into() };
+    let seconds = milliseconds / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),

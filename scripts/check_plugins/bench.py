@@ -181,7 +181,7 @@ class Bench:
 
     def plugin(self, file, settings, name=None, env=None):
         """Starts one plugin by itself, with the settings of its own; it logs to NAME.log."""
-        stem, suffix = os.path.splitext(file)
+        stem, suffix = os.path.splitext(os.path.basename(file))
         config = {"extra_config": {f"plugin.{stem}.{key}": value for key, value in settings.items()}}
         environment = {
             "LMCACHE_PLUGIN_CONFIG": json.dumps(config),

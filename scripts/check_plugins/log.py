@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import peers
-from bench import ROOT, check, end, free_port, is_alive, until
+from bench import PLUGINS, ROOT, check, end, free_port, is_alive, until
 from certificates import make_certificates
 from lines import Lines
 from servers import Servers
@@ -55,8 +55,8 @@ class Following:
                 file.write(b"LMCache INFO: %s line %d,\n" % (self.name.encode(), self.count))
                 self.count += 1
 
-    def start(self, **env):
-        self.process = self.bench.plugin(PLUGIN, self.settings, self.name, env=env)
+    def start(self, file=PLUGIN, **env):
+        self.process = self.bench.plugin(file, self.settings, self.name, env=env)
         return self
 
     def said(self):
@@ -158,6 +158,18 @@ def wrong_peers(bench, servers):
     seconds = {name: end(following.process) for name, following in followings.items()}
     check(f"each ended with 0 on SIGTERM, in at most {max(seconds.values()):.1f} s", lambda: max(seconds.values()) < 5 and all(f.process.returncode == 0 for f in followings.values()), 0)
 
+    # What would be confirmed, did nobody look at idle connections.
+    with open(os.path.join(PLUGINS, PLUGIN)) as file:
+        source = file.read()
+    line = "    def watch(self, seconds, *connections):\n"
+    os.mkdir(bench.path("blind"))
+    with open(bench.path("blind/" + PLUGIN), "w") as file:
+        file.write(source.replace(line, line + "        return\n"))
+    blind = Following(bench, "blind", servers.proxied["refused"], 100, timeout=1)
+    blind.start(file=bench.path("blind/" + PLUGIN))
+    check("a reporter that does not look at the witness believes a proxy whose server refuses", lambda: "takes our lines" in blind.said(), 30)
+    end(blind.process)
+
     # The backend goes away in the middle, and comes back.
     changing = Following(bench, "backend-changes", servers.proxied["works"], 100).start()
     check("lines arrive through the proxy", lambda: changing.position() == os.path.getsize(changing.path))
@@ -173,6 +185,10 @@ def wrong_peers(bench, servers):
     serial = peers.Serial()
     one = Following(bench, "one-at-a-time", serial.address, 1_000, timeout=1).start()
     check("a server of one connection at a time: lines are confirmed, too", lambda: one.position() == os.path.getsize(one.path) and one.has_each_once(bytes(serial.received)), 30)
+    end(one.process)
+    six = peers.Syslog(host="::1")
+    one = Following(bench, "version-6", six.address, 100).start()
+    check("an address of IP version 6", lambda: one.has_each_once(bytes(six.received)))
     end(one.process)
 
 
@@ -334,7 +350,7 @@ def as_nobody(bench, following):
         file.write("0 0 0\n")
     config = {"extra_config": {f"plugin.all_log_reporter.{key}": value for key, value in following.settings.items()}}
     command = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c"]
-    with open(os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "scripts", "plugins", PLUGIN)) as file:
+    with open(os.path.join(PLUGINS, PLUGIN)) as file:
         source = file.read()
     return bench.start(following.name, "setpriv", *command, source, env={"LMCACHE_PLUGIN_CONFIG": json.dumps(config), "LMCACHE_PLUGIN_ROLE": "worker"})
 
@@ -409,7 +425,10 @@ def rotations(bench, servers):
         directory = os.path.dirname(following.path)
         os.symlink("/nonexistent", following.path + ".9")
         os.mkdir(following.path + ".2026")
+        os.symlink(following.path + ".7", following.path + ".7")
         os.mkfifo(following.path + ".8")
+        with open(os.path.join(directory, "w-1.log"), "w") as file:
+            file.write("of another worker\n")
         for name in os.listdir(directory):
             if re.fullmatch(r"w\.log\.2", name):  # as by a late write, all of which is older
                 os.utime(os.path.join(directory, name))
@@ -417,6 +436,8 @@ def rotations(bench, servers):
         following.start()
     for how, following in followings.items():
         check(f"rotations by logrotate ({how}), server away and reporter restarted: each line once, in order", lambda: following.has_each_once(received), 40)
+    with open(received, "rb") as file:
+        check("and nothing of another worker's log", lambda: b"of another worker" not in file.read(), 0)
     for following in followings.values():
         end(following.process)
 

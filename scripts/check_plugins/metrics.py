@@ -122,6 +122,7 @@ def check_nothing_stale(bench, servers):
         "labels that are none": b'lmcache:g{a="b"c} 1\n',
         "a value that is no number": b"lmcache:g one\n",
         "a connection that is closed": lambda request: b"",
+        "a TLS alert": lambda request: b"\x15\x03\x01\x00\x02\x02\x46",
         "a status line that is none": lambda request: b"SSH-2.0-OpenSSH\r\n",
         "a redirect": lambda request: answer("302 Found", b"", "Location: http://127.0.0.1:1/"),
         "a page that the Pushgateway refuses": b"# TYPE lmcache:g gauge\nlmcache:g 1\nlmcache:g 2\n",
@@ -157,6 +158,12 @@ def check_refusals(bench, servers):
             end(running)
             check_no_secret(bench, name)
     check("nobody followed a redirect", lambda: not elsewhere.requests, 0)
+    away = Fake(lambda request: answer("503 Service Unavailable"))
+    running = reporter(bench, "backoff", source, pushgateway=away.url)
+    pushes = check("a server that refuses is tried four times", lambda: [request.at for request in away.requests if request.method == "PUT"][3:] and [request.at for request in away.requests if request.method == "PUT"])
+    check("after 1, 2 and 4 seconds, whatever the interval", lambda: all(later - before > delay * 0.9 for before, later, delay in zip(pushes, pushes[1:], (1, 2, 4))), 0)
+    check("and one line is said", lambda: bench.tail("backoff").count(" refuses: ") == 1, 0)
+    end(running)
     states = ["503 Service Unavailable", "503 Service Unavailable", "401 Unauthorized", "401 Unauthorized", "202 Accepted"]
     target.answer = lambda request: answer(states.pop(0) if len(states) > 1 else states[0], f"you sent {request.headers}".encode())
     running = reporter(bench, "changes", source, pushgateway=target.url, headers={"X-Key": SECRET})

@@ -10,10 +10,10 @@ import time
 class Peer:
     """Listens; what it does with a connection is its function, or its subclass says."""
 
-    def __init__(self, serve=None):
+    def __init__(self, serve=None, host="127.0.0.1"):
         self.serve = serve or self.serve
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.listener = socket.create_server((host, 0), backlog=64, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.address = (f"[{host}]" if ":" in host else host) + ":%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
     def serve(self, connection):
@@ -59,9 +59,9 @@ class Hole(Peer):
 class Syslog(Peer):
     """Reads at a rate, answers the end of what it reads as a syslog server does, and keeps it."""
 
-    def __init__(self, bytes_a_second=None):
+    def __init__(self, bytes_a_second=None, host="127.0.0.1"):
         self.rate, self.received = bytes_a_second, bytearray()
-        super().__init__()
+        super().__init__(host=host)
 
     def serve(self, connection):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

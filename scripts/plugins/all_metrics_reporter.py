@@ -318,6 +318,8 @@ def basic(user_and_password):
 
 def reason(error):
     """The library's errors in a few words; of other kinds the name alone, they may quote anything."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
+        return "its answer is no HTTP"
     if isinstance(error, (OSError, http.client.HTTPException)):
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return re.sub(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$", "", words)
@@ -564,13 +566,13 @@ def histogram_point(point):
     bounds = sorted(point["bounds"])
     upto = [int(count) for _, count in bounds] or [int(point["_count"])]
     counts = [count - before for count, before in zip(upto, [0, *upto])]
-    limits = [bound for bound, _ in bounds if bound != float("inf")]
+    limits = [json_number(bound) for bound, _ in bounds if bound != float("inf")]
     counts += [int(point["_count"]) - upto[-1]] if bounds and bounds[-1][0] != float("inf") else []
     return {**common(point), "count": int(point["_count"]), "sum": json_number(point["_sum"]), "explicitBounds": limits, "bucketCounts": counts}
 
 
 def summary_point(point):
-    quantiles = [{"quantile": quantile, "value": json_number(value)} for quantile, value in point["bounds"]]
+    quantiles = [{"quantile": json_number(quantile), "value": json_number(value)} for quantile, value in point["bounds"]]
     return {**common(point), "count": int(point["_count"]), "sum": json_number(point["_sum"]), "quantileValues": quantiles}
 
 

@@ -328,6 +328,8 @@ def basic(user_and_password):
 
 def reason(error):
     """The library's errors in a few words; of other kinds the name alone, they may quote anything."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
+        return "its answer is no HTTP"
     if isinstance(error, (OSError, http.client.HTTPException)):
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return re.sub(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$", "", words)

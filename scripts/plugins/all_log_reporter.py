@@ -465,6 +465,8 @@ class Server:
             return
         try:
             self.tls = ssl.create_default_context(cafile=self.settings["ca_file"])
+            # Certificates of one's own CA often lack what Python 3.13 began to insist on.
+            self.tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if self.settings["cert_file"]:
                 # Where a key is encrypted, it is not the time to ask for a password.
                 self.tls.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], lambda: "")
@@ -551,7 +553,7 @@ class Server:
         """False, and why is said, when a batch is not confirmed."""
         try:
             self.deliver(memoryview(payload))
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: of a name that is none
             self.forget()
             self.is_serial = False
             tell("server", f"{self.name} does not take our lines: {reason(error)}")

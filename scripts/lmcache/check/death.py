@@ -125,7 +125,7 @@ def run(one: Host, way: str, ending: Ending) -> None:
     elif ending.command:
         one.tell(ending.command)
     elif ending.is_to_group:
-        os.killpg(one.process.pid, ending.signal)
+        one.interrupt()
     else:
         one.process.send_signal(ending.signal)
     one.process.wait()

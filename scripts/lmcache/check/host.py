@@ -3,7 +3,7 @@
     host.py original|drop-in [--handle-term] [--fork | --spawn]
 
 Writes `ready` to standard output once the plugins are launched, then takes one command
-a line on standard input: stop, exit, raise, fork-exit.
+a line on standard input: stop, stop-late-exit, exit, raise, fork-exit, count.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,9 @@ import os
 import signal
 import sys
 import threading
+import time
 
-from lmcache.v1.config import LMCacheEngineConfig
+from lmcache.v1.config import load_engine_config_with_overrides
 
 MANAGER_TIMEOUT_SECONDS = 10.0
 
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> None:
 
     if "--handle-term" in arguments:
         signal.signal(signal.SIGTERM, raise_system_exit)
-    config = LMCacheEngineConfig.from_file(os.environ["LMCACHE_CONFIG_FILE"])
+    config = load_engine_config_with_overrides()
     launcher = module.RuntimePluginLauncher(config, "WORKER", 2, 0)
     # From a thread that ends: a launcher bound to the thread would end with it.
     thread = threading.Thread(target=launcher.launch_plugins)
@@ -64,10 +65,16 @@ def main(arguments: list[str]) -> None:
             case "stop":
                 stop_services(launcher)
                 return
+            case "stop-late-exit":
+                launcher.stop_plugins()
+                time.sleep(1)
+                return
             case "exit":
                 return
             case "raise":
                 raise RuntimeError("the host fails")
+            case "count":
+                print(len(launcher.plugin_processes), flush=True)
             case "fork-exit":
                 child = os.fork()
                 if child == 0:

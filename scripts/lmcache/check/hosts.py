@@ -48,11 +48,21 @@ class Host:
 
     def launch(self, command: list[str], configuration: Path, **variables: str) -> None:
         """Start a host process and wait until its plugins are launched."""
+        self.spawn(command, LMCACHE_CONFIG_FILE=str(configuration), **variables)
+        assert self.process.stdout is not None
+        ready = self.process.stdout.readline().split()
+        if ready[:1] != ["ready"]:
+            raise AssertionError(f"the host did not start:\n{self.log()}")
+        self.workers = [int(pid) for pid in ready[1:]]
+
+    def spawn(
+        self, command: list[str], is_logged: bool = False, **variables: str
+    ) -> None:
+        """Start a process here, with our mark; its standard output is read, or logged."""
         environment = {
             **os.environ,
             MARK_VARIABLE: self.mark,
             "CHECK_DIRECTORY": str(self.directory),
-            "LMCACHE_CONFIG_FILE": str(configuration),
             "LMCACHE_PLUGIN_LAUNCHER_BIN": os.environ["LAUNCHER"],
             **variables,
         }
@@ -62,17 +72,12 @@ class Host:
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=log if is_logged else subprocess.PIPE,
                 stderr=log,
                 text=True,
                 # A process group of its own, as a job of a terminal has it.
                 start_new_session=True,
             )
-        assert self.process.stdout is not None
-        ready = self.process.stdout.readline().split()
-        if ready[:1] != ["ready"]:
-            raise AssertionError(f"the host did not start:\n{self.log()}")
-        self.workers = [int(pid) for pid in ready[1:]]
 
     def tell(self, command: str) -> None:
         """Give the host a command."""
@@ -80,18 +85,26 @@ class Host:
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
+    def interrupt(self) -> None:
+        """Ctrl-C, as a terminal does it: to the whole group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
     def log(self) -> str:
         """What the host has logged so far."""
         if not self.log_path.exists():
             return ""
         return self.log_path.read_text(errors="replace")
 
+    def processes(self) -> list[tuple[int, str]]:
+        """Every living process of this host, with its command line."""
+        return marked_processes(self.mark)
+
     def left(self) -> list[str]:
         """Every living process of this host but itself and its workers."""
         known = {self.process.pid, *self.workers}
         return [
             f"{pid} {name}"
-            for pid, name in marked_processes(self.mark)
+            for pid, name in self.processes()
             # Python's own attendant of spawned workers, which lives as long as they do.
             if pid not in known and "resource_tracker" not in name
         ]

@@ -1,107 +1,138 @@
-"""The README's instructions under "With LMCache", executed as they are written."""
+"""The instructions for use with LMCache, executed as they are written: README.md and scripts/lmcache/README.md."""
 
 from pathlib import Path
 import os
-import shutil
+import re
 import sys
 import tempfile
 
-from hosts import HOST, host
+from hosts import HOST, Host, host
+from packages import overlay
+from server import healthy, releases
 import lmcache
 
 ROOT = Path(__file__).resolve().parents[3]
 MAX_LINES = 10
 PLUGIN = """#!/bin/sh
-echo "hello from $LMCACHE_RUNTIME_PLUGIN_ROLE, beside $LMCACHE_PLUGIN_PARENT_PID"
+echo "hello from ${LMCACHE_RUNTIME_PLUGIN_ROLE:-a server}, beside $LMCACHE_PLUGIN_PARENT_PID"
 exec sleep 1000
 """
 
-
-def check(readme: Path) -> bool:
-    """Execute each block in a fresh directory, and start a host with what it made."""
-    blocks = blocks_of(readme)
-    if len(blocks) != 2:
-        print(f"FAILED: two blocks expected under `## With LMCache`, not {len(blocks)}")
-        return False
-    return all([follow(title, block) for title, block in blocks])
-
-
-def blocks_of(readme: Path) -> list[tuple[str, str]]:
-    """Title and text of the shell blocks in the section's subsections."""
-    blocks: list[tuple[str, list[str]]] = []
-    section = title = ""
-    is_inside = False
-    for line in readme.read_text().splitlines() if readme.exists() else []:
-        if is_inside:
-            is_inside = line != "```"
-            if is_inside:
-                blocks[-1][1].append(line)
-        elif line.startswith("## "):
-            section = line
-        elif line.startswith("### "):
-            title = line.removeprefix("### ")
-        elif line == "```sh" and section == "## With LMCache":
-            blocks.append((title, []))
-            is_inside = True
-    return [(title, "\n".join(lines)) for title, lines in blocks]
+# LMCache inside of the process, in scripts/lmcache/README.md.
+IN_PROCESS = ["Without changing LMCache", "In place of LMCache's class"]
+# The multiprocess server, in README.md, and whether LMCache's own launcher runs the plugins.
+SERVER = {
+    "LMCache's own launcher": True,
+    "The bridge: nothing of LMCache is changed": False,
+    "The class: in the place of LMCache's own": False,
+    "The server as PROGRAM": False,
+}
 
 
-def overlay(source: Path, target: Path, copied: tuple[str, ...]) -> None:
-    """Link all of `source` into `target`, but for one directory, which is copied."""
-    if not copied:
-        shutil.copytree(source, target)
-        return
-    target.mkdir(parents=True)
-    for entry in source.iterdir():
-        if entry.name == copied[0]:
-            overlay(entry, target / entry.name, copied[1:])
-        else:
-            (target / entry.name).symlink_to(entry)
+def check(readme: Path, quick: bool) -> bool:
+    """Execute each block in a fresh directory, and look for what its plugin says."""
+    details = readme.parent / "scripts" / "lmcache" / "README.md"
+    jobs = [(title, block_of(details, title), follow) for title in IN_PROCESS]
+    if not quick:
+        jobs += [(title, block_of(readme, title), follow_server) for title in SERVER]
+    return all([outcome(*job) for job in jobs])
 
 
-def follow(title: str, block: str) -> bool:
-    """Execute one block, start a host after it, and wait for a plugin's line."""
+def block_of(page: Path, title: str) -> str:
+    """The first shell block below the heading of this title."""
+    lines = iter(page.read_text().splitlines())
+    for line in lines:
+        if line.startswith("#") and line.lstrip("# ") == title:
+            break
+    block: list[str] = []
+    for line in lines:
+        if line == "```" or line.startswith("#") and not block:
+            break
+        if block or line == "```sh":
+            block.append(line)
+    return "\n".join(block[1:])
+
+
+def outcome(title: str, block: str, follow_block) -> bool:
+    """Follow one block, and say what came of it."""
     lines = len(block.splitlines())
     try:
-        if lines > MAX_LINES:
+        if not 0 < lines <= MAX_LINES:
             raise AssertionError(f"{lines} lines")
         with (
             tempfile.TemporaryDirectory(prefix="lmcache-readme-") as name,
             host() as one,
         ):
-            directory = Path(name)
-            (one.directory / "scripts").symlink_to(ROOT / "scripts")
-            # LMCache's package with a plugin directory of its own, for the block that
-            # replaces a file there.
-            package = directory / "site" / "lmcache"
-            overlay(Path(lmcache.__file__).parent, package, ("v1", "plugin"))
-            programs = directory / "programs"
-            programs.mkdir()
-            (programs / "lmcache-plugin-launcher").symlink_to(os.environ["LAUNCHER"])
-            (programs / "python3").symlink_to(sys.executable)
-            # What the block itself prints is not the host's.
-            script = (
-                f"set -eu\nexec 3>&1 >/dev/null\n{block}\n"
-                'exec "$HOST_PYTHON" "$HOST_SCRIPT" original >&3 3>&-\n'
-            )
-            (one.directory / "plugins" / "all_hello.sh").write_text(PLUGIN)
-            one.launch(
-                ["sh", "-c", script],
-                one.directory / "lmcache.yaml",
-                PATH=f"{programs}:{os.environ['PATH']}",
-                PYTHONPATH=f"{package.parent}:{HOST.parent}",
-                HOST_PYTHON=sys.executable,
-                HOST_SCRIPT=str(HOST),
-                # As in a shell where nothing else has been set.
-                LMCACHE_PLUGIN_LAUNCHER_BIN="",
-            )
-            line = f"[all_hello.sh] hello from WORKER, beside {one.process.pid}"
-            one.wait_until(f"the line {line}", lambda: line in one.log())
-            one.tell("stop")
-            one.process.wait()
-            one.wait_until("nothing left", lambda: not one.left())
+            one.plugin("all_hello.sh", PLUGIN)
+            follow_block(one, Path(name), title, block)
+            one.wait_until("nothing left", lambda: SERVER.get(title) or not one.left())
     except Exception as error:
-        print(f"{title:34} FAILED: {error}")
+        print(f"{title:42} FAILED: {error}")
         return False
-    print(f"{title:34} {lines} lines, executed: the plugin's line is in LMCache's log")
+    print(f"{title:42} {lines} lines, executed: the plugin's line is in the log")
     return True
+
+
+def follow(one: Host, directory: Path, title: str, block: str) -> None:
+    """Execute a block, and start a host of LMCache after it."""
+    variables = installed(directory, Path(lmcache.__file__).parent)
+    # What the block itself prints is not the host's.
+    script = (
+        f"set -eu\nexec 3>&1 >/dev/null\n{block}\n"
+        'exec python3 "$HOST_SCRIPT" original >&3 3>&-\n'
+    )
+    variables["PYTHONPATH"] += f":{HOST.parent}"
+    configuration = one.directory / "lmcache.yaml"
+    command = ["sh", "-c", script]
+    one.launch(command, configuration, HOST_SCRIPT=str(HOST), **variables)
+    wait_for_hello(one, "WORKER", str(one.process.pid))
+    one.tell("stop")
+    one.process.wait()
+
+
+def follow_server(one: Host, directory: Path, title: str, block: str) -> None:
+    """Execute a block whose last command is a server, and stop that as a terminal does."""
+    variables = installed(directory, releases()[0].package)
+    one.spawn(["sh", "-euc", block], is_logged=True, **variables)
+    one.wait_until("the server answers", lambda: healthy(one, 8080))
+    # LMCache's own launcher does not say.
+    wait_for_hello(one, "a server", "" if SERVER[title] else "[0-9]+")
+    one.interrupt()
+    one.process.wait(60)
+
+
+def wait_for_hello(one: Host, whom: str, beside: str) -> None:
+    """Wait for the plugin's line; `beside` is a regular expression."""
+    line = rf"all_hello\.sh\] hello from {whom}, beside {beside}"
+    one.wait_until(f"the line {line}", lambda: re.search(line, one.log()))
+
+
+def installed(directory: Path, package: Path) -> dict[str, str]:
+    """The variables of a user who has installed the launcher, and this LMCache."""
+    programs = directory / "programs"
+    programs.mkdir()
+    python = Path(os.environ.get("LMCACHE_SERVER_PYTHON", sys.executable))
+    (programs / "lmcache").symlink_to(python.with_name("lmcache"))
+    (programs / "python3").symlink_to(sys.executable)
+    prefix = os.environ.get("INSTALLED") or lay_out(directory / "prefix")
+    # With a plugin directory of its own, for the block that replaces a file there.
+    overlay(package, directory / "site")
+    return {
+        "PATH": f"{programs}:{prefix}/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(directory / "site"),
+        # As in a shell where nothing else has been set.
+        "LMCACHE_PLUGIN_LAUNCHER_BIN": "",
+        "LMCACHE_TRACK_USAGE": "false",
+    }
+
+
+def lay_out(prefix: Path) -> Path:
+    """The launcher with all that comes with it, as wheel, archive and Debian package lay it."""
+    share = prefix / "share" / "lmcache-plugin-launcher"
+    share.mkdir(parents=True)
+    for part in ("lmcache", "plugins", "container"):
+        (share / part).symlink_to(ROOT / "scripts" / part)
+    (prefix / "bin").mkdir()
+    launcher = prefix / "bin" / "lmcache-plugin-launcher"
+    launcher.symlink_to(os.environ["LAUNCHER"])
+    return prefix

@@ -17,6 +17,7 @@ mod get;
 mod install;
 mod interpreter;
 mod lifetime;
+mod manual;
 mod log;
 mod messages;
 mod naming;

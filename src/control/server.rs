@@ -4,8 +4,8 @@
 use super::address::Address;
 use super::request::Request;
 use crate::notice::Record;
+use crate::numbered::Numbered;
 use crate::sys::{self, Epoll, Interest};
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,7 +25,7 @@ pub struct Server {
     pub address: Address,
     listener: UnixListener,
     /// By their numbers: the first is the oldest.
-    clients: BTreeMap<ClientId, Client>,
+    clients: Numbered<ClientId, Client>,
     next_id: ClientId,
     /// Added to the number of a client, its token.
     tokens: u64,
@@ -66,7 +66,7 @@ impl Server {
         tokens: u64,
     ) -> std::io::Result<Server> {
         epoll.add(listener.as_fd(), token)?;
-        Ok(Server { address, listener, clients: BTreeMap::new(), next_id: 0, tokens })
+        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, tokens })
     }
 
     /// Takes those who have come. Only the same user and root are let in.
@@ -77,7 +77,7 @@ impl Server {
                 continue;
             }
             if self.clients.len() == MOST_CLIENTS
-                && let Some((_, oldest)) = self.clients.pop_first()
+                && let Some(oldest) = self.clients.oldest().and_then(|oldest| self.clients.remove(&oldest))
             {
                 epoll.remove(oldest.stream.as_fd());
             }
@@ -85,7 +85,7 @@ impl Server {
             self.next_id += 1;
             if epoll.add(stream.as_fd(), self.tokens + id).is_ok() {
                 let client = Client { stream, request: Vec::new(), answer: Vec::new(), sent: 0, stage: Stage::Asking };
-                self.clients.insert(id, client);
+                self.clients.push(id, client);
             }
         }
     }

@@ -50,9 +50,9 @@ impl Supervisor {
     /// The plugins of these names, all of them where there is none.
     fn find(&self, names: &[OsString]) -> Result<Vec<PluginId>, String> {
         if names.is_empty() {
-            return Ok(self.plugins.keys().copied().collect());
+            return Ok(self.plugins.numbers());
         }
-        let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(&id, _)| id);
+        let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(id, _)| id);
         names.iter().map(|name| id_of(name).ok_or_else(|| self.no_such(name))).collect()
     }
 

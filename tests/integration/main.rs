@@ -18,6 +18,7 @@ mod install;
 mod interpreter;
 mod lifetime;
 mod log;
+mod manual;
 mod messages;
 mod naming;
 mod neighbours;

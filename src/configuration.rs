@@ -18,7 +18,7 @@ pub const VARIABLE_LIMIT: usize = 131_072;
 const VARIABLE_OVERHEAD: usize = "LMCACHE_RUNTIME_PLUGIN_CONFIG=".len() + 1;
 
 /// The document that plugins receive.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Configuration {
     Fits(OsString),
     /// Larger than one variable may be, even without its white space.

@@ -7,21 +7,26 @@ mod answer;
 mod cli;
 mod columns;
 mod configuration;
+mod descendants;
 mod document;
 mod error;
 mod escape;
+mod guard;
 mod install;
 mod lines;
+mod link;
 mod lmcache;
 mod log;
 mod nearest;
 mod notice;
+mod parent;
 mod plugin;
 mod report;
 mod settings;
 mod supervisor;
 mod sys;
 mod timestamp;
+mod witness;
 
 use answer::print;
 use cli::{Command, Opt, Request};
@@ -52,7 +57,9 @@ fn run() -> Result<u8, Error> {
     match command {
         Command::Run => {
             let settings = Settings::resolve(&arguments)?;
-            supervisor::run(*arguments, settings)
+            log::check_descriptor(settings.log_fd)?;
+            supervisor::refuse_circle(&settings)?;
+            guard::run(*arguments, settings)
         }
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),

@@ -138,11 +138,12 @@ impl Notice<'_> {
     fn is_left_out_by_quiet(&self) -> bool {
         match self {
             Notice::Exited { change, is_wanted, .. } => *is_wanted || *change == Change::Exited(0),
-            Notice::ProgramExited { change, .. } => *change == Change::Exited(0),
             Notice::Failed { .. } | Notice::Restarting { .. } | Notice::Killed { .. } | Notice::Warning { .. } => false,
             // Somebody asked.
             Notice::Status { .. } => false,
-            Notice::Started { .. }
+            // How PROGRAM ended is its caller's to see, by our status.
+            Notice::ProgramExited { .. }
+            | Notice::Started { .. }
             | Notice::Skipped { .. }
             | Notice::Reloaded { .. }
             | Notice::Stopping { .. }
@@ -369,7 +370,7 @@ impl Record {
     fn change(self, change: Change) -> Record {
         match change {
             Change::Exited(code) => self.number("code", i64::from(code)),
-            Change::Signaled(number) | Change::Stopped(number) => self.number("signal", i64::from(number)),
+            Change::Signaled(number) => self.number("signal", i64::from(number)),
         }
     }
 
@@ -404,7 +405,7 @@ impl Record {
 pub fn describe(change: Change) -> String {
     match change {
         Change::Exited(code) => format!("status {code}"),
-        Change::Signaled(number) | Change::Stopped(number) => format!("signal {number} ({})", signal::name(number)),
+        Change::Signaled(number) => format!("signal {number} ({})", signal::name(number)),
     }
 }
 

@@ -98,8 +98,8 @@ const LAUNCHER_PREFIX: &str = "plugin.launcher.";
 
 /// Where a running launcher answers, for those it starts and for the commands that ask it.
 pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
-/// Which launcher and which of its plugins a process belongs to, inherited by all that it starts.
-pub const ID_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_ID";
+/// The canonical locations that a launcher above us runs, as a JSON array.
+pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
 
 impl Settings {
     /// How the plugin with this file name is treated.
@@ -114,6 +114,12 @@ impl Settings {
     /// From SIGTERM to SIGKILL, for what belongs to no plugin.
     pub fn grace_period(&self) -> Duration {
         self.default_policy.grace_period
+    }
+
+    /// The longest that any plugin has.
+    pub fn longest_grace_period(&self) -> Duration {
+        let own = self.policies.values().filter_map(|(_, grace_period)| *grace_period);
+        own.chain([self.grace_period()]).max().unwrap_or_default()
     }
 
     /// Resolves everything that `run`, `list` and `check` need.
@@ -188,7 +194,7 @@ fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString>
 /// Where the command line or the environment wants requests to be answered. What a launcher above us tells those that it
 /// started, us too, is its own socket.
 fn control(arguments: &Arguments) -> Option<PathBuf> {
-    let is_below_another = std::env::var_os(ID_VARIABLE).is_some();
+    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
     let variable = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
     arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }

@@ -1,94 +1,77 @@
-//! The supervisor: one thread that alone spawns, signals and reaps, in one loop with one wait. Before the first spawn an
-//! error ends it; after that nothing does but its own end: a plugin's failure is a notice.
+//! The supervisor: one thread that alone spawns, signals and reaps, in one loop with one wait. It waits for nothing else:
+//! files are read by the loader's thread, output is moved by the log's. What happens to a plugin is decided in
+//! `lifecycle`; here what came becomes events, and `perform` does what they order.
 
-mod descendants;
-mod ending;
-mod guard;
+mod above;
+mod backoff;
 mod job;
-mod parent;
+mod lifecycle;
+mod loader;
+mod perform;
 mod reload;
-mod restart;
+#[cfg(test)]
+mod simulation;
 mod spawn;
-mod start;
-mod stop;
+mod stopping;
 
 use crate::answer::complain;
 use crate::cli::Arguments;
-use crate::document::{Value, json};
-use crate::error::{Error, plain};
-use crate::log::{self, Counters, Log, PluginId};
-use crate::notice::{Notice, Status, describe};
+use crate::descendants::{Hunt, Process, View};
+use crate::error::plain;
+use crate::link::{Link, Order, Report};
+use crate::log::{Counters, Log, PluginId};
+use crate::notice::{Notice, Status};
+use crate::parent::ParentWatch;
+use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
-use crate::sys::{self, Change, Pid, Reaped, SignalState, Signals, signal};
+use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, Reaped, SignalState, Signals, signal};
+use crate::witness::Stand;
+use backoff::Backoff;
 use job::Job;
-use restart::Backoff;
+use lifecycle::{Event, State};
+use loader::{Loaded, Loader};
 use spawn::Inherited;
-use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CString, OsString};
-use std::io::{PipeReader, Read};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::hash::BuildHasher;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use stop::Stop;
+use stopping::Ending;
 
-/// From the end of a process to the search for others of its plugin, at least: one search serves many ends.
-const SEARCH_DELAY: Duration = Duration::from_millis(10);
-
-/// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
-///
-/// # Errors
-/// Usage: nothing was started, with the reason.
-pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
-    if settings.locations.is_none() && settings.program.is_empty() {
-        return Err(Error::Usage(NO_LOCATIONS.into()));
-    }
-    log::check_descriptor(settings.log_fd)?;
-    if let Some(location) = above_us(settings.locations.as_deref().unwrap_or_default()) {
-        return Err(Error::Usage(format!(
-            "`{}` is run already by the launcher that started this one; give other locations",
-            location.display()
-        )));
-    }
-    guard::run(arguments, settings)
-}
+pub use above::refuse_circle;
 
 /// What to say where no source names a location.
 pub const NO_LOCATIONS: &str =
     "no plugin locations: give a LOCATION, or name them in `runtime_plugin_locations` of --config FILE";
 
-/// The first of `locations` that a launcher above us runs already: a plugin that starts a launcher on its own directory
-/// would do so for ever.
-fn above_us(locations: &[PathBuf]) -> Option<&PathBuf> {
-    let text = std::env::var_os(spawn::LOCATIONS_VARIABLE)?;
-    let Ok(Value::Array(taken)) = json::parse(text.as_encoded_bytes()) else { return None };
-    let is_taken = |location: &&PathBuf| {
-        let canonical = canonical(location);
-        taken.iter().any(|taken| matches!(taken, Value::String(path) if *path == *canonical))
-    };
-    locations.iter().find(is_taken)
+/// How often to look at everything where the kernel refuses to wait for it.
+const BLIND_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the supervisor has of the guard.
+pub struct Above {
+    pub link: Link,
+    pub guard: Pid,
+    pub parent: ParentWatch,
+    /// What becomes the guard's witness, with PROGRAM.
+    pub stand: Option<Stand>,
 }
 
-fn canonical(location: &Path) -> String {
-    location.canonicalize().unwrap_or_else(|_| location.to_path_buf()).to_string_lossy().into_owned()
-}
-
-/// What connects the supervisor to the guard.
-struct Link {
-    pipe: PipeReader,
-    guard: Pid,
-    /// The process group that the caller started us in.
-    group: Pid,
-}
-
-/// What the loop waits for, besides deadlines and children.
-enum Event {
-    Signal(i32),
-    /// To this process itself, beside the guard: from who signals all processes of a group, of a cgroup, or of a name.
-    Direct(i32),
-    ParentGone,
-    GuardGone,
+/// What the loop waits for, each with its token.
+mod token {
+    pub const SIGNALS: u64 = 0;
+    pub const LINK: u64 = 1;
+    pub const GUARD: u64 = 2;
+    pub const PARENT: u64 = 3;
+    pub const LOADER: u64 = 4;
+    pub const LOG: u64 = 5;
+    pub const PROGRAM: u64 = 6;
+    /// The outcome of a plugin's exec: this and its number.
+    pub const PLUGINS: u64 = 1 << 32;
 }
 
 /// One plugin that is meant to run.
@@ -99,185 +82,265 @@ struct Plugin {
     policy: Policy,
     /// A digest of the file as it was when found.
     content: u64,
+    mark: Mark,
     state: State,
     backoff: Backoff,
-    restarts: u64,
+    /// The process whose exec is under way.
+    outcome: Option<PipeReader>,
+    /// What was found of it last, and who of it was sent what.
+    prey: Vec<Process>,
+    hunt: Hunt,
+    /// What is left of it cannot be killed.
+    is_given_up: bool,
+    /// How often it was started.
+    starts: u64,
     last: Option<Change>,
-    has_failed: bool,
+    /// Why it could not be started.
+    problem: String,
     counters: Arc<Counters>,
-}
-
-/// Where a plugin is in its life.
-#[derive(Clone, Copy, Debug)]
-enum State {
-    /// To be started at this time; at once, or after a backoff.
-    Waiting {
-        until: Instant,
-    },
-    Running {
-        leader: Pid,
-        since: Instant,
-    },
-    /// What it started is being stopped, and looked for at `search_at`; never, when the stop of everything does it.
-    Stopping {
-        leader: Pid,
-        is_leader_gone: bool,
-        pressure: Pressure,
-        kill_at: Instant,
-        search_at: Option<Instant>,
-        then: Then,
-    },
-    Ended,
-}
-
-/// What the processes of a stopping plugin were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pressure {
-    None,
-    Asked,
-    Killing,
-}
-
-/// What follows when all of a plugin's processes are gone.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    End,
-    StartAt(Instant),
-    Forget,
-}
-
-/// The stop of everything.
-struct Stopping {
-    stop: Stop,
-    /// Somebody asked for it, so that a stalled reader is not waited for.
-    is_requested: bool,
-    /// By a signal: the next one skips the grace period.
-    was_signalled: bool,
-    has_given_up: bool,
 }
 
 /// See the module.
 pub struct Supervisor {
-    arguments: Arguments,
+    arguments: Arc<Arguments>,
     settings: Settings,
     inherited: Inherited,
+    /// The process that plugins are told they belong to.
     attached_to: Option<Pid>,
+    epoll: Epoll,
+    signals: Signals,
+    /// `None` once the guard is gone.
     link: Option<Link>,
     guard: Pid,
-    signals: Signals,
+    guard_end: Option<OwnedFd>,
+    parent: Option<ParentWatch>,
+    witness: Option<Pid>,
     log: Log,
+    loader: Loader,
+    /// Somebody asked for a reload while one was under way.
+    wants_reload: bool,
+    environment: Vec<CString>,
+    job: Option<Job>,
     plugins: BTreeMap<PluginId, Plugin>,
     next_id: PluginId,
-    environment: Arc<[CString]>,
-    job: Option<Job>,
-    stopping: Option<Stopping>,
-    /// Longer where a search takes long, as on a machine with many processes.
-    search_delay: Duration,
+    /// Which plugin a leader is of.
+    leaders: HashMap<Pid, PluginId>,
+    /// When something is due for a plugin.
+    deadlines: BTreeSet<(Instant, PluginId)>,
+    /// How many plugins run, or will.
+    at_work: usize,
+    /// Makes marks that no other launcher has.
+    random: u64,
+    view: Option<View>,
+    /// What was found below us in this turn of the loop.
+    census: Option<Vec<Process>>,
+    ending: Option<Ending>,
     has_children: bool,
+    /// A plugin or a location of the last plan cannot be used.
     has_failed: bool,
+    /// PROGRAM could not be executed: the status, and nothing else was started.
+    failure: Option<u8>,
 }
 
 impl Supervisor {
     /// Lives until nothing is left to do. Returns the exit status.
-    fn run(arguments: Arguments, settings: Settings, signals: SignalState, attached_to: Option<Pid>, link: Link) -> u8 {
+    pub fn run(arguments: Arguments, settings: Settings, signals: SignalState, above: Above) -> u8 {
+        sys::wake_when_parent_ends();
+        sys::set_name(c"plugin-supervis");
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
-        let opened = Signals::open().and_then(|signals| Ok((signals, Log::start(settings.log_fd, &settings)?)));
-        let (own_signals, log) = match opened {
-            Ok(opened) => opened,
+        let inherited = Inherited { signals, descriptors: sys::raise_descriptor_limit() };
+        // Before this process leaves the caller's session, in which both belong.
+        let job = match settings.program.is_empty() {
+            true => None,
+            false => match spawn::program(&settings.program, &inherited) {
+                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
+                Err(error) => return cannot_run(&settings, &error),
+            },
+        };
+        let witness = above.stand.and_then(stand_witness);
+        let _ = sys::lead_own_session();
+        let started = Epoll::new()
+            .and_then(|epoll| Ok((epoll, Signals::open()?, Log::start(settings.log_fd, &settings)?, Loader::start()?)));
+        let (epoll, own_signals, log, loader) = match started {
+            Ok(started) => started,
             Err(error) => {
                 complain(&format!("cannot start: {}", plain(&error)));
                 return 2;
             }
         };
         let mut supervisor = Supervisor {
-            inherited: Inherited { signals, descriptors: sys::raise_descriptor_limit() },
-            attached_to,
-            guard: link.guard,
+            inherited,
+            attached_to: job.as_ref().map(Job::pid).or(above.parent.pid()),
+            epoll,
             signals: own_signals,
+            link: Some(above.link),
+            guard: above.guard,
+            guard_end: sys::pidfd_open(above.guard).ok(),
+            parent: Some(above.parent),
+            has_children: job.is_some() || witness.is_some(),
+            witness,
             log,
+            loader,
+            wants_reload: false,
+            environment: Vec::new(),
+            job,
             plugins: BTreeMap::new(),
             next_id: 0,
-            environment: Arc::default(),
-            job: None,
-            stopping: None,
-            search_delay: SEARCH_DELAY,
-            has_children: false,
+            leaders: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            at_work: 0,
+            random: RandomState::new().hash_one(0),
+            view: None,
+            census: None,
+            ending: None,
             has_failed: false,
-            arguments,
+            failure: None,
+            arguments: Arc::new(arguments),
             settings,
-            link: Some(link),
         };
-        if let Err(status) = supervisor.start_program() {
-            return status;
+        if let Err(error) = supervisor.register() {
+            complain(&format!("cannot start: {}", plain(&error)));
+            return 2;
         }
-        supervisor.prepare();
         supervisor.work();
-        supervisor.end()
+        supervisor.failure.unwrap_or_else(|| supervisor.end())
+    }
+
+    /// Has everything that can have news report it.
+    fn register(&self) -> io::Result<()> {
+        self.epoll.add(self.signals.as_fd(), token::SIGNALS)?;
+        self.epoll.add(self.loader.news(), token::LOADER)?;
+        self.epoll.add(self.log.ended(), token::LOG)?;
+        if let Some(link) = &self.link {
+            self.epoll.add(link.as_fd(), token::LINK)?;
+            link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
+        }
+        if let Some(guard) = &self.guard_end {
+            self.epoll.add(guard.as_fd(), token::GUARD)?;
+        }
+        if let Some(parent) = &self.parent {
+            parent.register(&self.epoll, token::PARENT)?;
+        }
+        if let Some(outcome) = self.job.as_ref().and_then(|job| job.outcome.as_ref()) {
+            self.epoll.add(outcome.as_fd(), token::PROGRAM)?;
+        }
+        Ok(())
     }
 
     fn say(&self, notice: &Notice<'_>) {
         self.log.say(notice);
     }
 
+    fn warn(&self, reason: &str) {
+        self.say(&Notice::Warning { plugin: None, reason });
+    }
+
     // ------------------------------------------------------------ the loop
 
+    /// Waits, takes what came, and does what is due, until nothing is left to do.
     fn work(&mut self) {
+        let mut ready = Vec::new();
+        if self.job.is_none() {
+            self.search();
+        }
         loop {
+            self.census = None;
             self.reap();
-            let now = Instant::now();
-            self.keep_deadlines(now);
-            if self.is_done() {
+            self.keep_deadlines();
+            if self.failure.is_some() || self.is_done() {
                 return;
             }
-            for event in self.wait(self.next_deadline()) {
-                self.take(event);
-            }
+            self.wait(&mut ready);
+            ready.iter().for_each(|&token| self.take(token));
+            self.look_around();
         }
     }
 
-    /// Waits for news, at most until the deadline, and returns what came but from children.
-    fn wait(&mut self, deadline: Option<Instant>) -> Vec<Event> {
+    /// Waits for news, at most until something is due.
+    fn wait(&self, ready: &mut Vec<u64>) {
+        let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
+        let of_plugins = self.deadlines.first().map(|(at, _)| *at);
+        let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
+        let deadline = [tick, of_plugins, of_all].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let link = self.link.as_ref().map(|link| link.pipe.as_fd());
-        let ready = sys::wait_readable([Some(self.signals.as_fd()), link], timeout);
-        let mut events = Vec::new();
-        while let Some(arrived) = self.signals.take() {
-            // SIGCONT is how the guard wakes us; what is meant for PROGRAM comes over the link.
-            if arrived.number != signal::CHLD && arrived.number != signal::CONT {
-                let is_beside = self.link.is_some();
-                events.push(if is_beside { Event::Direct(arrived.number) } else { Event::Signal(arrived.number) });
-            }
+        if self.epoll.wait(ready, timeout).is_err() {
+            // A filter of system calls has denied it: everything is looked at, now and then.
+            let sources = [Some(self.signals.as_fd()), self.link.as_ref().map(AsFd::as_fd)];
+            let _ = sys::wait_readable(sources, Some(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE))));
+            ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
         }
-        if let (Ok([_, true]), Some(link)) = (ready, &mut self.link) {
-            let mut bytes = [0; 64];
-            let count = link.pipe.read(&mut bytes).unwrap_or(0);
-            events.extend(bytes[..count].iter().map(|&byte| match byte {
-                guard::PARENT_GONE => Event::ParentGone,
-                number => Event::Signal(i32::from(number)),
-            }));
-            if count == 0 {
-                self.link = None;
-                events.push(Event::GuardGone);
-            }
-        }
-        events
     }
 
-    fn take(&mut self, event: Event) {
-        match event {
-            Event::ParentGone => self.stop("the parent process ended"),
-            Event::GuardGone => self.stop("the guard was killed"),
-            Event::Signal(number) => match &mut self.job {
-                Some(job) if job.is_running() => job.pass_on(number),
-                Some(_) | None => self.obey(number),
-            },
-            // What else it can mean is said by the guard, once.
-            Event::Direct(number) => {
-                if signal::STOPS.contains(&number) && !self.job.as_ref().is_some_and(Job::is_running) {
-                    self.stop(&signal::name(number));
-                }
+    /// Takes the news that a token stands for.
+    fn take(&mut self, token: u64) {
+        match token {
+            token::SIGNALS => self.take_signals(),
+            token::LINK => self.take_orders(),
+            token::LOADER => self.take_loaded(),
+            token::PROGRAM => self.take_outcome_of_program(),
+            // These are looked at in every turn.
+            token::GUARD | token::PARENT | token::LOG => {}
+            of_plugin => self.take_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
+        }
+    }
+
+    /// Whether those above us are still there.
+    fn look_around(&mut self) {
+        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
+        if self.link.is_some() && (sys::parent_pid() != self.guard || self.guard_end.as_ref().is_some_and(has_ended)) {
+            self.lose_guard();
+        }
+        if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
+            parent.unregister(&self.epoll);
+            self.stop("the parent process ended");
+        }
+    }
+
+    fn lose_guard(&mut self) {
+        if self.link.is_some() {
+            self.let_go();
+            self.stop("the guard was killed");
+        }
+    }
+
+    /// Nobody above us is listened to any more.
+    fn let_go(&mut self) {
+        for fd in self.guard_end.iter().map(AsFd::as_fd).chain(self.link.as_ref().map(AsFd::as_fd)) {
+            self.epoll.remove(fd);
+        }
+        if let Some(parent) = &self.parent {
+            parent.unregister(&self.epoll);
+        }
+        (self.guard_end, self.link, self.parent) = (None, None, None);
+    }
+
+    /// Signals to this process itself: from who signals all processes of a container, or of a name. What else such a
+    /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
+    fn take_signals(&mut self) {
+        while let Some(arrived) = self.signals.take() {
+            let is_ours = self.link.is_none() || !self.is_program_running();
+            if signal::STOPS.contains(&arrived.number) && is_ours {
+                self.stop(&signal::name(arrived.number));
             }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let received = link.receive::<Order>();
+        for order in received.messages {
+            match order {
+                Order::ParentGone => self.stop("the parent process ended"),
+                Order::TerminalGone => self.stop("the terminal hung up"),
+                Order::Signal(number) => match &self.job {
+                    Some(job) if job.is_running() => job.pass_on(number),
+                    Some(_) | None => self.obey(number),
+                },
+            }
+        }
+        if received.is_over {
+            self.lose_guard();
         }
     }
 
@@ -286,16 +349,18 @@ impl Supervisor {
         match number {
             number if signal::STOPS.contains(&number) => {
                 self.stop(&signal::name(number));
-                if let Some(stopping) = &mut self.stopping
-                    && std::mem::replace(&mut stopping.was_signalled, true)
-                {
-                    self.skip_grace_period();
+                if signal::IMPATIENT.contains(&number) {
+                    self.lose_patience();
                 }
             }
-            signal::HUP if self.stopping.is_none() => self.reload(),
+            signal::HUP => self.reload(),
             signal::USR1 => self.report_status(),
             _ => {}
         }
+    }
+
+    fn is_program_running(&self) -> bool {
+        self.job.as_ref().is_some_and(Job::is_running)
     }
 
     fn report_status(&self) {
@@ -303,140 +368,215 @@ impl Supervisor {
             return;
         }
         let now = Instant::now();
-        let statuses: Vec<Status> = self.plugins.values().map(|plugin| status(plugin, now)).collect();
-        self.log.say_status(self.plugins.values().zip(&statuses).map(|(plugin, status)| Notice::Status {
+        let statuses: Vec<Status> = self.plugins.values().map(|plugin| plugin.status(now)).collect();
+        let all = self.plugins.values().zip(&statuses);
+        self.log.say_status(all.map(|(plugin, status)| Notice::Status {
             plugin: &plugin.name,
             path: &plugin.path,
             status,
         }));
     }
 
+    // ------------------------------------------------------------ children
+
     fn reap(&mut self) {
         loop {
             match sys::reap() {
-                Reaped::Child(pid, change) => self.note_change(pid, change),
+                Reaped::Ended(pid, change) => self.note_end(pid, change),
+                Reaped::Stopped(pid, number) => {
+                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
+                        job.note_stop(number, self.link.as_ref());
+                    }
+                }
+                Reaped::Continued(pid) => {
+                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
+                        job.note_continuation(self.guard);
+                    }
+                }
                 Reaped::Nothing => {
                     self.has_children = true;
                     return;
                 }
                 Reaped::NoChildren => {
-                    self.has_children = false;
+                    if std::mem::replace(&mut self.has_children, false) {
+                        self.note_nothing_left();
+                    }
                     return;
                 }
             }
         }
     }
 
-    fn note_change(&mut self, pid: Pid, change: Change) {
-        let now = Instant::now();
-        if let Some(job) = self.job.as_mut().filter(|job| job.pid() == pid) {
-            job.note_change(change);
-            if !job.is_running() {
-                self.stop("the program ended");
-            }
+    fn note_end(&mut self, pid: Pid, change: Change) {
+        if self.job.as_ref().is_some_and(|job| job.is(pid)) {
+            return self.note_end_of_program(change);
+        }
+        if self.witness == Some(pid) {
+            self.witness = None;
             return;
         }
-        if matches!(change, Change::Stopped(_)) {
-            return;
-        }
-        for id in self.plugins.keys().copied().collect::<Vec<_>>() {
-            let Some(plugin) = self.plugins.get_mut(&id) else { continue };
-            match &mut plugin.state {
-                State::Running { leader, since } if *leader == pid => {
-                    let ran = now.saturating_duration_since(*since);
-                    return self.note_end(id, pid, change, ran, now);
+        match self.leaders.remove(&pid) {
+            Some(id) => {
+                // How its exec went comes before its end.
+                self.take_outcome(id);
+                if let Some(plugin) = self.plugins.get_mut(&id).filter(|plugin| plugin.state.leader() == Some(pid)) {
+                    plugin.last = Some(change);
+                    self.happen(id, Event::LeaderEnded(change));
                 }
-                State::Stopping { leader, is_leader_gone, search_at, .. } => {
-                    // Anything that ended may have been the last that it left behind.
-                    if self.stopping.is_none() {
-                        let soon = now + self.search_delay;
-                        *search_at = Some(search_at.map_or(soon, |at| at.min(soon)));
-                    }
-                    if *leader == pid && !*is_leader_gone {
-                        *is_leader_gone = true;
-                        plugin.last = Some(change);
-                        return self.settle(id, change, true);
-                    }
-                }
-                State::Running { .. } | State::Waiting { .. } | State::Ended => {}
             }
+            None => {
+                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| *id).collect();
+                in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
+            }
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.note_end(pid);
         }
     }
 
-    /// A plugin's first process has ended by itself.
-    fn note_end(&mut self, id: PluginId, leader: Pid, change: Change, ran: Duration, now: Instant) {
-        self.settle(id, change, self.stopping.is_some());
-        let is_stopping = self.stopping.is_some();
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        plugin.last = Some(change);
-        plugin.has_failed = change != Change::Exited(0);
-        if is_stopping || !restart::is_wanted(plugin.policy.restart, change) {
-            plugin.state = State::Ended;
-            return;
+    fn note_end_of_program(&mut self, change: Change) {
+        self.take_outcome_of_program();
+        let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
+        job.note_end(change, self.link.as_ref());
+        if !self.plugins.is_empty() {
+            let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
+            self.say(&Notice::ProgramExited { program, change });
         }
-        let delay = plugin.backoff.delay(ran);
-        plugin.restarts += 1;
-        // What it left behind goes first.
-        plugin.state = State::Stopping {
-            leader,
-            is_leader_gone: true,
-            pressure: Pressure::None,
-            kill_at: now + plugin.policy.grace_period,
-            search_at: Some(now + self.search_delay),
-            then: Then::StartAt(now + delay),
-        };
-        let (name, count) = (plugin.name.clone(), plugin.restarts);
-        self.say(&Notice::Restarting { plugin: &name, reason: &describe(change), delay, count });
+        // It has nothing more to testify.
+        if let Some(witness) = self.witness {
+            let _ = sys::kill(witness, signal::KILL);
+        }
+        self.stop("the program ended");
     }
 
-    /// Logs what a plugin wrote before its end, and then the end.
-    fn settle(&self, id: PluginId, change: Change, is_wanted: bool) {
-        let Some(plugin) = self.plugins.get(&id) else { return };
-        let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
-        self.log.settle(id, &notice);
+    /// No process is left below us.
+    fn note_nothing_left(&mut self) {
+        let stopping = |(id, plugin): (&PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(*id);
+        let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
+        all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
+    }
+
+    /// How the exec of PROGRAM went, once that is known.
+    fn take_outcome_of_program(&mut self) {
+        let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return };
+        self.epoll.remove(outcome.as_fd());
+        if let Some(error) = sys::exec_error(&outcome) {
+            self.failure = Some(cannot_run(&self.settings, &error));
+            return;
+        }
+        if let (Some(link), Some(job)) = (&self.link, &self.job) {
+            link.send(&Report::Program(job.pid()));
+        }
+        self.search();
+    }
+
+    /// How the exec of a plugin went, if that is known.
+    fn take_outcome(&mut self, id: PluginId) {
+        let Some(outcome) = self.plugins.get_mut(&id).and_then(|plugin| plugin.outcome.take()) else { return };
+        self.epoll.remove(outcome.as_fd());
+        match sys::exec_error(&outcome) {
+            None => self.happen(id, Event::Executed),
+            Some(error) => self.note_failed_start(id, &error),
+        }
+    }
+
+    // ------------------------------------------------------------ what was read
+
+    /// Has the locations searched for the first time.
+    fn search(&mut self) {
+        for warning in std::mem::take(&mut self.settings.warnings) {
+            self.warn(&warning);
+        }
+        let locations = self.settings.locations.clone().unwrap_or_default();
+        self.loader.search(locations, self.settings.identity.clone());
+    }
+
+    fn take_loaded(&mut self) {
+        let Some(loaded) = self.loader.take() else { return };
+        if self.ending.is_some() {
+            return;
+        }
+        match loaded {
+            Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
+            Ok(Loaded { plan, taken, settings: Some(settings) }) => drop(self.renew(plan, &taken, *settings)),
+            Err(problem) => self.warn(&format!("not reloaded, nothing was changed: {problem}")),
+        }
+        if std::mem::take(&mut self.wants_reload) {
+            self.reload();
+        }
+    }
+
+    /// Reads everything again. Reloads that are asked for together are one.
+    fn reload(&mut self) {
+        if self.loader.is_busy {
+            self.wants_reload = true;
+        } else if self.ending.is_none() {
+            self.loader.reload(Arc::clone(&self.arguments));
+        }
+    }
+
+    /// Says what was found, and has every plugin wait for its start.
+    fn begin_with(&mut self, plan: Plan, taken: &str) {
+        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
+        for bad in &plan.bad_locations {
+            self.has_failed = true;
+            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
+        }
+        self.log.align(plan.names());
+        for entry in plan.entries {
+            self.take_in(entry);
+        }
     }
 
     // ------------------------------------------------------------ deadlines
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let of_plugins = self.plugins.values().filter_map(|plugin| match plugin.state {
-            State::Waiting { until } => Some(until),
-            State::Stopping { search_at, .. } => search_at,
-            State::Running { .. } | State::Ended => None,
-        });
-        of_plugins.chain(self.stopping.as_ref().map(|stopping| stopping.stop.deadline())).min()
-    }
-
-    /// Does all that is due. At most one plugin is started before the next look at signals.
-    fn keep_deadlines(&mut self, now: Instant) {
-        let is_due = |plugin: &Plugin| matches!(plugin.state, State::Waiting { until } if until <= now);
-        if let Some(id) = self.plugins.iter().find(|(_, plugin)| is_due(plugin)).map(|(&id, _)| id) {
-            self.start(id, now);
+    /// Does all that is due. At most one plugin is started before the next look at what came.
+    fn keep_deadlines(&mut self) {
+        let now = Instant::now();
+        while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            let starts = |plugin: &Plugin| matches!(plugin.state, State::Waiting { .. });
+            let is_start = self.plugins.get(&id).is_some_and(starts);
+            self.happen(id, Event::Due);
+            // A search that found something has its next time; what else is due at once would be due for ever.
+            if is_start || self.deadlines.contains(&(at, id)) {
+                break;
+            }
         }
-        self.search_due(now);
-        self.step_stop(now);
-    }
-
-    /// What all processes of a plugin carry in their environment.
-    fn mark(&self, id: PluginId) -> String {
-        format!("{}.{id}", std::process::id())
+        self.step_ending();
     }
 }
 
-fn status(plugin: &Plugin, now: Instant) -> Status {
-    let (state, pid, since) = match plugin.state {
-        State::Waiting { .. } => ("backoff", None, now),
-        State::Running { leader, since } => ("running", Some(leader), since),
-        State::Stopping { .. } => ("stopping", None, now),
-        State::Ended => ("ended", None, now),
-    };
-    Status {
-        state,
-        pid,
-        uptime: now.saturating_duration_since(since),
-        restarts: plugin.restarts,
-        last: plugin.last,
-        lines: plugin.counters.lines.load(Ordering::Relaxed),
-        bytes: plugin.counters.bytes.load(Ordering::Relaxed),
+impl Plugin {
+    fn status(&self, now: Instant) -> Status {
+        Status {
+            state: self.state.name(),
+            pid: self.state.leader(),
+            uptime: self.state.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            restarts: self.starts.saturating_sub(1),
+            last: self.last,
+            lines: self.counters.lines.load(Ordering::Relaxed),
+            bytes: self.counters.bytes.load(Ordering::Relaxed),
+        }
     }
+}
+
+/// Forks the witness.
+fn stand_witness(stand: Stand) -> Option<Pid> {
+    match sys::fork() {
+        Ok(Fork::Child) => {
+            stand.testify();
+            std::process::exit(0);
+        }
+        Ok(Fork::Parent(pid)) => Some(pid),
+        // What comes to the whole group is then passed on as if it had come to us alone.
+        Err(_) => None,
+    }
+}
+
+/// Says that PROGRAM cannot be run, as a shell does. Returns the status.
+fn cannot_run(settings: &Settings, error: &io::Error) -> u8 {
+    let word = settings.program.first().map(OsString::as_os_str).unwrap_or_default();
+    let (reason, status) = spawn::told_by_a_shell(word, error);
+    complain(&format!("cannot run `{}`: {reason}", word.to_string_lossy()));
+    status
 }

@@ -15,13 +15,13 @@ mod wait;
 pub use child::*;
 pub use descriptor::*;
 pub use process::*;
-pub use signal::{Arrived, SignalState, Signals, block_signals};
+pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver};
 pub use terminal::*;
 pub use wait::*;
 
 use std::io;
 
-/// The error that a syscall gives for an argument it does not take.
-pub fn invalid_argument() -> io::Error {
-    io::Error::from_raw_os_error(libc::EINVAL)
+/// Whether a call failed because there is no such process (any more).
+pub fn is_no_such_process(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
 }

@@ -23,10 +23,12 @@ pub struct Plan {
 pub struct BadLocation {
     pub location: PathBuf,
     pub problem: String,
+    /// It is not there, and not only out of reach for now.
+    pub is_gone: bool,
 }
 
 /// One file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Entry {
     /// As reached from the location.
     pub path: PathBuf,
@@ -37,6 +39,12 @@ pub struct Entry {
     pub warnings: Vec<String>,
     /// What only `check` says.
     pub advice: Vec<String>,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub digest: u64,
 }
 
 /// Whether a file runs here.
@@ -58,7 +66,7 @@ pub enum Decision {
 impl Entry {
     pub fn new(path: PathBuf, decision: Decision) -> Entry {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_os_string();
-        Entry { path, name, decision, warnings: Vec::new(), advice: Vec::new() }
+        Entry { path, name, decision, warnings: Vec::new(), advice: Vec::new(), fingerprint: Fingerprint::default() }
     }
 
     pub fn skip(path: PathBuf, reason: impl Into<String>) -> Entry {

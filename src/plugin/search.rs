@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The files of one location in the order of their paths, and whether the file is the location itself.
 pub fn files(location: &Path, plan: &mut Plan) -> Vec<(PathBuf, bool)> {
-    let bad = |location: &Path, problem: String| BadLocation { location: location.into(), problem };
+    let bad = |location: &Path, problem: String| BadLocation { location: location.into(), problem, is_gone: true };
     match fs::metadata(location) {
         Err(error) => {
             plan.bad_locations.push(bad(location, plain(&error)));

@@ -1,21 +1,31 @@
-//! PROGRAM: in a process group of its own, so that a signal to our caller's group, or a key on the terminal, reaches it
-//! once: directly or through us. Its stops and continuations are ours, as job control expects.
+//! PROGRAM. It stays in the process group and session in which our caller started us, as it would be without us, so that
+//! the terminal, its keys and the shell's job control act on it directly:
+//!
+//! - A key that sends a signal, `kill -- -PGID` and `fg` reach the whole group: PROGRAM, what it started, and the guard,
+//!   which passes on only what came to it alone (tcsetpgrp(3), kill(2); `guard/witness.rs` tells which is which).
+//! - The terminal stays with the group that the shell gave it to: nothing here calls tcsetpgrp(3). Whoever reads from it
+//!   in the background is stopped by the kernel (SIGTTIN; SIGTTOU with `tostop`, termios(3)), as without us.
+//! - When PROGRAM stops the guard stops itself by the same signal, as that is what the shell waits for (waitpid(2),
+//!   WUNTRACED); when PROGRAM alone is continued, so is the guard.
+//! - The supervisor, PROGRAM's parent, is in a session of its own. Else the group would count as one that somebody can
+//!   continue, and Ctrl-Z would stop it for good where PROGRAM's session has no shell (setpgid(2), orphaned process group).
 
+use crate::link::{Link, Report};
 use crate::sys::{self, Change, Pid, signal};
+use std::io::PipeReader;
 
 /// PROGRAM, as the supervisor sees it.
 pub struct Job {
     pid: Pid,
-    guard: Pid,
-    /// The process group of the guard, in which a shell put the whole job.
-    group: Pid,
+    /// Until it is known to have been executed.
+    pub outcome: Option<PipeReader>,
     end: Option<Change>,
 }
 
 impl Job {
-    /// A program that was just started below the guard `guard` of the process group `group`.
-    pub fn new(pid: Pid, guard: Pid, group: Pid) -> Job {
-        Job { pid, guard, group, end: None }
+    /// A program that was just forked.
+    pub fn new(pid: Pid, outcome: PipeReader) -> Job {
+        Job { pid, outcome: Some(outcome), end: None }
     }
 
     pub fn pid(&self) -> Pid {
@@ -26,55 +36,40 @@ impl Job {
         self.end.is_none()
     }
 
+    /// Whether this child is PROGRAM. Not once it has ended: its number may then be another's.
+    pub fn is(&self, pid: Pid) -> bool {
+        self.pid == pid && self.is_running()
+    }
+
     /// Its exit status as a shell gives it, once it has ended.
     pub fn status(&self) -> Option<u8> {
         match self.end? {
             Change::Exited(status) => Some(status as u8),
-            Change::Signaled(number) | Change::Stopped(number) => Some(128 + number as u8),
+            Change::Signaled(number) => Some(128 + number as u8),
         }
     }
 
     /// Passes on a signal that was sent to the launcher.
     pub fn pass_on(&self, number: i32) {
-        if number == signal::CONT {
-            self.take_terminal();
-        }
-        let _ = sys::kill(self.pid, number);
-    }
-
-    /// Takes note that PROGRAM ended or stopped.
-    pub fn note_change(&mut self, change: Change) {
-        match change {
-            Change::Exited(_) | Change::Signaled(_) => {
-                self.end = Some(change);
-                if sys::foreground_group() == Some(self.pid) {
-                    sys::set_foreground_group(self.group);
-                }
-            }
-            Change::Stopped(number) => self.note_stop(number),
+        if self.is_running() {
+            let _ = sys::kill(self.pid, number);
         }
     }
 
-    fn note_stop(&self, number: i32) {
-        let wants_terminal = [signal::TTIN, signal::TTOU].contains(&number);
-        if wants_terminal && self.take_terminal() {
-            // It asked for the terminal while the job was in the foreground.
-            let _ = sys::kill_group(self.pid, signal::CONT);
-        } else if !sys::is_session_leader(self.guard) {
-            // The shell sees the job stop, and continues it.
-            let _ = sys::kill(self.guard, signal::STOP);
-        } else if number != signal::STOP {
-            // Nobody could continue it: for an orphaned process group the kernel ignores such a signal.
-            let _ = sys::kill_group(self.pid, signal::CONT);
+    pub fn note_end(&mut self, change: Change, link: Option<&Link>) {
+        self.end = Some(change);
+        if let Some(link) = link {
+            link.send(&Report::ProgramEnded(change));
         }
     }
 
-    /// Hands the terminal to PROGRAM, if the job is in the foreground.
-    fn take_terminal(&self) -> bool {
-        let is_foreground = sys::foreground_group() == Some(self.group);
-        if is_foreground {
-            sys::set_foreground_group(self.pid);
+    pub fn note_stop(&self, number: i32, link: Option<&Link>) {
+        if let Some(link) = link {
+            link.send(&Report::ProgramStopped(number));
         }
-        is_foreground
+    }
+
+    pub fn note_continuation(&self, guard: Pid) {
+        let _ = sys::kill(guard, signal::CONT);
     }
 }

@@ -1,93 +1,146 @@
-//! SIGHUP: configuration and locations are read again. New plugins start, removed ones stop, changed ones restart, the
-//! rest is left alone; a configuration that cannot be used changes nothing.
+//! What a reload changes: what was found now, against what is there. A pure comparison; a configuration that cannot be used
+//! never comes here, and changes nothing.
 
-use super::{NO_LOCATIONS, State, Supervisor, Then};
+use super::lifecycle::{Event, Wish};
+use super::{Plugin, Supervisor, spawn};
+use crate::link::Report;
 use crate::log::PluginId;
-use crate::notice::Notice;
-use crate::plugin::plan::{self, Decision};
+use crate::notice::{Notice, ReloadCounts};
+use crate::plugin::plan::{Decision, Entry, Plan};
 use crate::settings::Settings;
-use std::collections::hash_map::{DefaultHasher, HashMap};
-use std::fs::File;
-use std::hash::Hasher;
-use std::io::Read;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-/// A digest of a file's content; 0 where it cannot be read.
-pub fn digest(path: &Path) -> u64 {
-    let Ok(mut file) = File::open(path) else { return 0 };
-    let mut hasher = DefaultHasher::new();
-    let mut block = [0; 8192];
-    while let Ok(count @ 1..) = file.read(&mut block) {
-        hasher.write(&block[..count]);
+/// A plugin that is there.
+struct Known<'a> {
+    id: PluginId,
+    path: &'a Path,
+    command: &'a [OsString],
+    content: u64,
+}
+
+/// What is to become of one plugin.
+#[derive(Debug, PartialEq)]
+enum Change {
+    /// It is new.
+    Start(Entry),
+    /// It is there and is to be started anew, as it is now.
+    Renew(PluginId, Entry),
+    Keep(PluginId),
+    Remove(PluginId),
+    /// It should run and cannot; who runs as such is left alone.
+    Refuse(Entry),
+}
+
+/// Compares. `are_all_new`: what plugins are told has changed. Plugins below what cannot be read now are left alone.
+fn compare(known: &[Known<'_>], found: Vec<Entry>, are_all_new: bool, unreadable: &[PathBuf]) -> Vec<Change> {
+    let mut old: HashMap<&Path, &Known<'_>> = known.iter().map(|known| (known.path, known)).collect();
+    let mut changes = Vec::new();
+    for entry in found {
+        let before = match &entry.decision {
+            Decision::Run { .. } | Decision::Error { .. } => old.remove(entry.path.as_path()),
+            Decision::Skip { .. } => continue,
+        };
+        match (&entry.decision, before) {
+            (Decision::Run { command, .. }, Some(known)) => {
+                let is_same = known.content == entry.fingerprint.digest && known.command == *command && !are_all_new;
+                changes.push(if is_same { Change::Keep(known.id) } else { Change::Renew(known.id, entry) });
+            }
+            (Decision::Run { .. }, None) => changes.push(Change::Start(entry)),
+            (Decision::Error { .. } | Decision::Skip { .. }, before) => {
+                changes.extend(before.map(|known| Change::Keep(known.id)));
+                changes.push(Change::Refuse(entry));
+            }
+        }
     }
-    hasher.finish()
+    let is_hidden = |known: &Known<'_>| unreadable.iter().any(|place| known.path.starts_with(place));
+    // In the order in which they came.
+    for known in known.iter().filter(|known| old.contains_key(known.path)) {
+        changes.push(if is_hidden(known) { Change::Keep(known.id) } else { Change::Remove(known.id) });
+    }
+    changes
 }
 
 impl Supervisor {
-    /// Reads everything again and acts on the differences.
-    pub(super) fn reload(&mut self) {
-        let mut settings = match Settings::resolve(&self.arguments) {
-            Ok(settings) if settings.locations.is_some() => settings,
-            Ok(_) => return self.refuse_reload(NO_LOCATIONS),
-            Err(error) => return self.refuse_reload(error.message()),
-        };
-        let locations = settings.locations.clone().unwrap_or_default();
-        // How records are written stays as it is, so that a log does not change its form half-way.
+    /// Acts on what was read again. Returns what came of it.
+    pub(super) fn renew(&mut self, plan: Plan, taken: &str, mut settings: Settings) -> ReloadCounts {
+        let are_all_new = settings.configuration != self.settings.configuration;
+        // How streams are read stays as it is, as does how records are written: a log does not change half-way.
         settings.stderr = self.settings.stderr;
+        let warnings = std::mem::take(&mut settings.warnings);
         self.settings = settings;
-        self.set_environment(&locations);
-        for warning in std::mem::take(&mut self.settings.warnings) {
-            self.say(&Notice::Warning { plugin: None, reason: &warning });
+        warnings.iter().for_each(|warning| self.warn(warning));
+        if let Some(link) = &self.link {
+            link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
         }
-        let plan = plan::plan(&locations, &self.settings.identity);
+        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
-        let is_error = |entry: &plan::Entry| matches!(entry.decision, Decision::Error { .. });
+        let is_error = |entry: &Entry| matches!(entry.decision, Decision::Error { .. });
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
-
-        let now = Instant::now();
         self.log.align(plan.names());
-        let mut old: HashMap<PathBuf, PluginId> =
-            self.plugins.iter().map(|(&id, plugin)| (plugin.path.clone(), id)).collect();
-        for entry in plan.entries {
-            let runs = matches!(entry.decision, Decision::Run { .. });
-            match old.get(&entry.path).copied() {
-                None if runs => self.take_in(entry),
-                Some(id) if runs => {
-                    old.remove(&entry.path);
-                    self.renew(id, entry, now);
+        let unreadable = plan.bad_locations.iter().filter(|bad| !bad.is_gone).map(|bad| bad.location.clone());
+        let known: Vec<Known<'_>> = self.plugins.iter().map(|(&id, plugin)| plugin.known(id)).collect();
+        let changes = compare(&known, plan.entries, are_all_new, &unreadable.collect::<Vec<_>>());
+        self.apply(changes)
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) -> ReloadCounts {
+        let mut counts = ReloadCounts::default();
+        for change in changes {
+            match change {
+                Change::Start(entry) => {
+                    counts.started += 1;
+                    self.take_in(entry);
                 }
-                None | Some(_) => {}
+                Change::Renew(id, entry) => {
+                    let was_stopped = self.renew_one(id, entry);
+                    counts.restarted += usize::from(!was_stopped);
+                    counts.unchanged += usize::from(was_stopped);
+                }
+                Change::Keep(id) => {
+                    counts.unchanged += 1;
+                    self.take_policy(id);
+                    // One that was on its way out is wanted again.
+                    if self.plugins.get(&id).is_some_and(|plugin| plugin.state.is_leaving()) {
+                        self.happen(id, Event::Asked(Wish::Renew));
+                    }
+                }
+                Change::Remove(id) => {
+                    counts.stopped += 1;
+                    self.happen(id, Event::Asked(Wish::Forget));
+                }
+                Change::Refuse(entry) => self.take_in(entry),
             }
         }
-        for id in old.into_values() {
-            self.stop_one(id, Then::Forget, now);
-        }
+        self.say(&Notice::Reloaded { counts: &counts });
+        counts
     }
 
-    fn refuse_reload(&self, problem: &str) {
-        let reason = format!("not reloaded, nothing was changed: {problem}");
-        self.say(&Notice::Warning { plugin: None, reason: &reason });
-    }
-
-    /// A plugin that was there before and still is.
-    fn renew(&mut self, id: PluginId, entry: plan::Entry, now: Instant) {
-        let content = digest(&entry.path);
-        let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let policy = self.settings.policy(&file_name);
-        let Decision::Run { command, .. } = entry.decision else { return };
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        plugin.policy = policy;
-        // One that was on its way out is wanted again.
-        let was_leaving = matches!(plugin.state, State::Stopping { then: Then::Forget | Then::End, .. });
-        if plugin.content != content || plugin.command != command || was_leaving {
-            plugin.content = content;
+    /// Has a plugin started anew as it is now, unless it was stopped on request: says whether it was.
+    fn renew_one(&mut self, id: PluginId, entry: Entry) -> bool {
+        let Decision::Run { command, .. } = entry.decision else { return false };
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            plugin.content = entry.fingerprint.digest;
             plugin.command = command;
-            plugin.has_failed = false;
-            plugin.backoff = Default::default();
-            self.stop_one(id, Then::StartAt(now), now);
         }
+        self.take_policy(id);
+        self.happen(id, Event::Asked(Wish::Renew));
+        self.plugins.get(&id).is_some_and(|plugin| plugin.state.is_stopped_on_request())
+    }
+
+    fn take_policy(&mut self, id: PluginId) {
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            let file_name = plugin.path.file_name().unwrap_or_default().to_string_lossy();
+            plugin.policy = self.settings.policy(&file_name);
+        }
+    }
+}
+
+impl Plugin {
+    fn known(&self, id: PluginId) -> Known<'_> {
+        Known { id, path: &self.path, command: &self.command, content: self.content }
     }
 }

@@ -2,21 +2,20 @@
 
 use crate::configuration::Configuration;
 use crate::log::Stream;
-pub use crate::settings::ID_VARIABLE;
+pub use crate::settings::LOCATIONS_VARIABLE;
 use crate::settings::{Settings, Stderr};
-use crate::sys::{self, ChildSetup, DescriptorLimit, Pid, SignalState};
-use std::ffi::{CString, OsStr, OsString};
+use crate::sys::{self, ChildSetup, DescriptorLimit, Image, Mark, Pid, SignalState, Spawned};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, PipeReader};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-
-/// The canonical locations that a launcher above us runs, as a JSON array.
-pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
+use std::path::Path;
 
 const PARENT_VARIABLE: &str = "LMCACHE_PLUGIN_PARENT_PID";
 const PREFIXES: [&str; 2] = ["LMCACHE_PLUGIN_", "LMCACHE_RUNTIME_PLUGIN_"];
+/// For whom the sockets of systemd are (sd_listen_fds(3)): PROGRAM, not the process that systemd started.
+const LISTEN_PID: &CStr = c"LISTEN_PID=";
 
 /// How this process was before it changed, for those it starts.
 #[derive(Clone, Copy)]
@@ -25,16 +24,14 @@ pub struct Inherited {
     pub descriptors: DescriptorLimit,
 }
 
-/// A plugin that was started.
-pub struct Started {
-    pub pid: Pid,
+/// A plugin that was forked.
+pub struct Forked {
+    pub spawned: Spawned,
     pub pipes: Vec<(Stream, PipeReader)>,
-    /// What was wished and not granted.
-    pub warnings: Vec<String>,
 }
 
-/// The environment of every plugin, but for the identifier: the launcher's own, and what plugins are told.
-pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Arc<[CString]> {
+/// The environment of every plugin: the launcher's own, and what plugins are told.
+pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<CString> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
@@ -52,70 +49,76 @@ pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &st
     }
     told.push(("PYTHONUNBUFFERED".into(), "1".into()));
     told.push((LOCATIONS_VARIABLE.into(), locations.into()));
-    let is_told = |name: &OsStr| {
-        [PARENT_VARIABLE, ID_VARIABLE].iter().any(|ours| name == *ours)
-            || told.iter().any(|(ours, _)| name == ours.as_str())
-    };
-    let inherited: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_told(name)).collect();
-    let told = told.iter().map(|(name, value)| (OsStr::new(name), value.as_os_str()));
-    let all = inherited.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).chain(told);
-    // A value with a NUL in it cannot be passed on, nor can it have come from an environment.
+    let is_told = |name: &OsStr| name == PARENT_VARIABLE || told.iter().any(|(ours, _)| name == ours.as_str());
+    let inherited = std::env::vars_os().filter(|(name, _)| !is_told(name));
+    let told = told.iter().map(|(name, value)| (OsString::from(name), value.clone()));
+    variables(inherited.chain(told))
+}
+
+/// What cannot be a variable, for a NUL in it, can neither have come from an environment nor be passed on.
+fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
     all.filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()).collect()
 }
 
 /// Starts a plugin in a process group of its own, without input, its output in pipes.
 ///
 /// # Errors
-/// As pipe(2), fork(2) and execve(2) have them.
+/// As pipe(2) and fork(2) have them, and those of an argument with a NUL in it.
 pub fn plugin(
     words: &[OsString],
-    id: &str,
-    environment: &Arc<[CString]>,
+    mark: Mark,
+    environment: &[CString],
     settings: &Settings,
     inherited: &Inherited,
-) -> io::Result<Started> {
-    let words = words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>()?;
-    let id = CString::new([ID_VARIABLE, "=", id].concat())?;
-    let mut command = Command::new("plugin");
-    command.stdin(no_input()?);
+) -> io::Result<Forked> {
+    let words = strings(words)?;
+    let input = no_input()?;
     let (reader, writer) = io::pipe()?;
     let mut pipes = Vec::new();
-    match settings.stderr {
+    let separate = match settings.stderr {
         Stderr::Merged => {
-            command.stdout(writer.try_clone()?).stderr(writer);
             pipes.push((Stream::Merged, reader));
+            None
         }
         Stderr::Separate => {
             let (error_reader, error_writer) = io::pipe()?;
-            command.stdout(writer).stderr(error_writer);
             pipes.push((Stream::Stdout, reader));
             pipes.push((Stream::Stderr, error_reader));
+            Some(error_writer)
         }
-    }
+    };
+    let error = separate.as_ref().unwrap_or(&writer).as_fd();
     let setup = ChildSetup {
-        is_plugin: true,
+        plugin: Some((mark, [input.as_fd(), writer.as_fd(), error])),
         signals: SignalState::default_state(),
         descriptors: inherited.descriptors,
-        takes_terminal: false,
         nice: settings.nice,
         oom_score_adj: settings.oom_score_adj,
     };
-    sys::prepare_child(&mut command, setup);
-    sys::prepare_exec(&mut command, words, id, Arc::clone(environment));
-    let pid = command.spawn()?.id() as Pid;
-    Ok(Started { pid, pipes, warnings: refusals(settings, pid) })
+    let image = Image { paths: &words[..1], words: &words, environment, own_pid: None };
+    Ok(Forked { spawned: sys::spawn(&image, &setup)?, pipes })
+}
+
+fn strings(words: &[OsString]) -> io::Result<Vec<CString>> {
+    Ok(words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?)
 }
 
 /// /dev/null or, in a root file system without it, a pipe that has ended.
-fn no_input() -> io::Result<Stdio> {
+fn no_input() -> io::Result<OwnedFd> {
     match File::open("/dev/null") {
         Ok(file) => Ok(file.into()),
         Err(_) => io::pipe().map(|(reader, _)| reader.into()),
     }
 }
 
+/// Whether an error of exec or fork may pass by itself: EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, and EIO of a network
+/// file system. ENOENT, EACCES, ENOEXEC and E2BIG will be the same the next time.
+pub fn may_pass(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(5 | 11 | 12 | 23 | 24 | 26))
+}
+
 /// What the kernel did not grant to a plugin that runs all the same.
-fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
+pub fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
     let mut warnings = Vec::new();
     if let (Some(wished), Some(granted)) = (settings.nice, settings.nice.and_then(|_| sys::nice_of(pid)))
         && wished != granted
@@ -132,23 +135,91 @@ fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
     warnings
 }
 
-/// Starts PROGRAM with everything that the launcher inherited, and the terminal if the launcher had it.
+/// Starts PROGRAM with everything that the launcher inherited, in the process group and session of the launcher's caller.
 ///
 /// # Errors
-/// As fork(2) and execve(2) have them.
-pub fn program(words: &[OsString], launcher_group: Pid, inherited: &Inherited) -> io::Result<Pid> {
-    let mut command = Command::new(words.first().map_or(OsStr::new(""), OsString::as_os_str));
-    command.args(words.iter().skip(1));
-    let is_foreground = sys::foreground_group() == Some(launcher_group);
+/// As pipe(2) and fork(2) have them.
+pub fn program(words: &[OsString], inherited: &Inherited) -> io::Result<Spawned> {
+    let words = strings(words)?;
+    let environment = variables(std::env::vars_os());
+    let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
-        is_plugin: false,
+        plugin: None,
         signals: inherited.signals,
         descriptors: inherited.descriptors,
-        // In a pipeline the terminal stays with the whole job; PROGRAM gets it when it asks.
-        takes_terminal: is_foreground && io::stdin().is_terminal() && io::stdout().is_terminal(),
         nice: None,
         oom_score_adj: None,
     };
-    sys::prepare_child(&mut command, setup);
-    Ok(command.spawn()?.id() as Pid)
+    let image = Image {
+        paths: &paths(words.first().map_or(b"", |word| word.as_bytes())),
+        words: &words,
+        environment: &environment,
+        own_pid: environment.iter().position(is_listen_pid).map(|index| (index, LISTEN_PID)),
+    };
+    sys::spawn(&image, &setup)
+}
+
+/// Where a command may be: as it is with a slash, else in each directory of PATH (execvp(3)).
+fn paths(word: &[u8]) -> Vec<CString> {
+    let directories = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
+    let paths: Vec<Vec<u8>> = match word {
+        _ if word.contains(&b'/') => vec![word.to_vec()],
+        [] => Vec::new(),
+        _ => std::env::split_paths(&directories)
+            // An empty one is the working directory.
+            .map(|directory| {
+                Path::new(if directory.as_os_str().is_empty() { OsStr::new(".") } else { directory.as_os_str() })
+                    .join(OsStr::from_bytes(word))
+                    .into_os_string()
+                    .into_encoded_bytes()
+            })
+            .collect(),
+    };
+    paths.into_iter().filter_map(|path| CString::new(path).ok()).collect()
+}
+
+/// What a shell says of a command that was not executed, and its status: 127 where it was not found, 126 where it was.
+pub fn told_by_a_shell(word: &OsStr, error: &io::Error) -> (String, u8) {
+    let is_path = word.as_bytes().contains(&b'/');
+    let is_there = is_there(word, is_path, error);
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound if is_there => "its interpreter does not exist".into(),
+        _ if is_there || is_path => crate::error::plain(error),
+        _ => "not found in PATH".into(),
+    };
+    (reason, if is_there { 126 } else { 127 })
+}
+
+/// Whether the file of a command that failed is there. The error alone does not tell: ENOENT is also that of a missing
+/// interpreter, and EACCES that of a directory in PATH that may not be searched.
+fn is_there(word: &OsStr, is_path: bool, error: &io::Error) -> bool {
+    if is_path {
+        return error.kind() != io::ErrorKind::NotFound || Path::new(word).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(word).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for (errno, expected) in [
+            (5, true),
+            (11, true),
+            (12, true),
+            (23, true),
+            (24, true),
+            (26, true),
+            (2, false),
+            (8, false),
+            (13, false),
+            (7, false),
+        ] {
+            assert_eq!(may_pass(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
+        }
+        assert!(!may_pass(&io::ErrorKind::InvalidInput.into()));
+    }
 }

@@ -1,92 +1,145 @@
-//! What a child does between fork and exec, beyond what std has it do.
+//! Starting a program: fork, what the child does to itself, exec. std's Command waits for every exec before it returns,
+//! and has the child execute what it is not told to; here the outcome arrives on a pipe.
 
 use super::Pid;
 use super::libc::{self, check};
+use super::process::{Mark, set_mark};
 use super::signal::{self, SignalState};
-use std::ffi::{CString, c_char, c_int, c_uint, c_ulong};
-use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
-use std::sync::Arc;
 
-/// What a child of the supervisor does between fork and exec, beyond what std does.
-#[derive(Clone, Copy)]
-pub struct ChildSetup {
-    /// SIGKILL when the thread that spawned it ends (PR_SET_PDEATHSIG), and no descriptor beyond 0, 1 and 2.
-    pub is_plugin: bool,
+/// What a child executes.
+pub struct Image<'a> {
+    /// The paths to try in turn, as execvp(3) tries those of PATH.
+    pub paths: &'a [CString],
+    pub words: &'a [CString],
+    pub environment: &'a [CString],
+    /// Which of the environment is to be this name, `=` included, and the pid of the child.
+    pub own_pid: Option<(usize, &'a CStr)>,
+}
+
+/// What a child does between fork and exec.
+pub struct ChildSetup<'a> {
+    /// A plugin leads a process group, dies with the thread that started it (PR_SET_PDEATHSIG), and inherits no
+    /// descriptor but the three that are its standard streams. PROGRAM inherits everything.
+    pub plugin: Option<(Mark, [BorrowedFd<'a>; 3])>,
     /// The signal mask and the ignored signals it starts with.
     pub signals: SignalState,
     /// The limit of open descriptors it starts with.
     pub descriptors: DescriptorLimit,
-    /// Take the terminal on descriptor 0 into the foreground.
-    pub takes_terminal: bool,
     /// setpriority(2), where given.
     pub nice: Option<i32>,
     /// /proc/self/oom_score_adj, where given.
     pub oom_score_adj: Option<i32>,
 }
 
-/// Has `command` do `setup` in the child, in a process group of its own.
-pub fn prepare_child(command: &mut Command, setup: ChildSetup) {
+/// A child whose exec may not have happened yet.
+pub struct Spawned {
+    pub pid: Pid,
+    /// Ends when it has; see [`exec_error`].
+    pub outcome: PipeReader,
+}
+
+/// Forks, and has the child set itself up and execute the image. Does not wait for either.
+///
+/// # Errors
+/// As pipe(2) and fork(2) have them.
+pub fn spawn(image: &Image<'_>, setup: &ChildSetup<'_>) -> io::Result<Spawned> {
+    let (outcome, report) = io::pipe()?;
     let parent = std::process::id();
-    command.process_group(0);
-    // SAFETY: the closure runs after fork and makes only async-signal-safe calls; it allocates nothing.
-    unsafe { command.pre_exec(move || setup_child(&setup, parent)) };
-}
-
-/// Has `command` execute `words[0]` as execve(2) does, with the variable `own` in this environment, and nothing else.
-/// std's own exec is execvp(3), in which glibc runs what is no program as a shell script.
-pub fn prepare_exec(command: &mut Command, words: Vec<CString>, own: CString, environment: Arc<[CString]>) {
-    // SAFETY: the closure runs after fork and makes one async-signal-safe call. Both arrays of pointers end in null, and
-    // the strings behind them are owned by the closure and do not move.
-    unsafe {
-        let exec = Exec {
-            words: pointers(words.iter()),
-            environment: pointers(environment.iter().chain([&own])),
-            _owned: (words, own, environment),
-        };
-        command.pre_exec(move || exec.run());
+    // All of it is made before the fork: the child must not allocate, as another thread may have held the allocator's
+    // lock. In front of the words is room for the shell.
+    let mut words = pointers([c"/bin/sh"].into_iter().chain(image.words.iter().map(CString::as_c_str)));
+    let mut environment = pointers(image.environment.iter().map(CString::as_c_str));
+    // SAFETY: the child makes async-signal-safe calls only, and ends by exec or _exit.
+    match check(unsafe { libc::fork() })? {
+        0 => {
+            let error = become_image(image, setup, parent, &mut words, &mut environment);
+            let errno = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
+            // SAFETY: `errno` is as long as the count says.
+            unsafe {
+                libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
+                libc::_exit(127)
+            }
+        }
+        pid => Ok(Spawned { pid, outcome }),
     }
 }
 
-struct Exec {
-    words: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
-    _owned: (Vec<CString>, CString, Arc<[CString]>),
+/// What the child has reported, once its pipe is readable: nothing when it runs what it was to run.
+pub fn exec_error(mut outcome: &PipeReader) -> Option<io::Error> {
+    let mut errno = [0; 4];
+    outcome.read_exact(&mut errno).ok()?;
+    Some(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
 }
 
-// SAFETY: the pointers are to strings that the same value owns, and nothing changes either.
-unsafe impl Send for Exec {}
-// SAFETY: as above.
-unsafe impl Sync for Exec {}
+/// Pointers to strings, null at their end, as execve(2) wants them.
+fn pointers<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
+    strings.map(CStr::as_ptr).chain([ptr::null()]).collect()
+}
 
-impl Exec {
-    fn run(&self) -> io::Result<()> {
-        // SAFETY: see prepare_exec. A return is an error.
-        check(unsafe { libc::execve(self.words[0], self.words.as_ptr(), self.environment.as_ptr()) }).map(drop)
+/// Returns only if it cannot: why.
+fn become_image(
+    image: &Image<'_>,
+    setup: &ChildSetup<'_>,
+    parent: u32,
+    words: &mut [*const c_char],
+    environment: &mut [*const c_char],
+) -> io::Error {
+    if let Err(error) = set_up(setup, parent) {
+        return error;
     }
+    let mut variable = [0u8; 64];
+    if let Some((index, name)) = image.own_pid
+        && let Some(room) = variable.split_at_mut_checked(name.count_bytes()).filter(|(_, rest)| rest.len() > 12)
+    {
+        room.0.copy_from_slice(name.to_bytes());
+        decimal(std::process::id() as i32, room.1);
+        environment[index] = variable.as_ptr().cast();
+    }
+    let mut outcome = libc::ENOENT;
+    for path in image.paths {
+        // SAFETY: both arrays end in null and point to strings that live in this frame or the caller's.
+        unsafe { libc::execve(path.as_ptr(), words[1..].as_ptr(), environment.as_ptr()) };
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {}
+            // Another directory of PATH may hold one that can be executed.
+            Some(libc::EACCES) => outcome = libc::EACCES,
+            // What is no program is a shell script, in execvp(3) as in every shell. A plugin has its interpreter.
+            Some(libc::ENOEXEC) if setup.plugin.is_none() => {
+                words[1] = path.as_ptr();
+                // SAFETY: as above.
+                unsafe { libc::execve(words[0], words.as_ptr(), environment.as_ptr()) };
+                return error;
+            }
+            _ => return error,
+        }
+    }
+    io::Error::from_raw_os_error(outcome)
 }
 
-fn pointers<'a>(strings: impl Iterator<Item = &'a CString>) -> Vec<*const c_char> {
-    strings.map(|string| string.as_ptr()).chain([ptr::null()]).collect()
-}
-
-fn setup_child(setup: &ChildSetup, parent: u32) -> io::Result<()> {
-    // SAFETY: plain system calls on values of this frame; `path` and `text` outlive the calls that read them.
+fn set_up(setup: &ChildSetup<'_>, parent: u32) -> io::Result<()> {
+    // SAFETY: plain system calls on values of this frame; `text` outlives the call that reads it.
     unsafe {
-        if setup.is_plugin {
+        if let Some((mark, streams)) = &setup.plugin {
             check(libc::prctl(libc::PR_SET_PDEATHSIG, signal::KILL as c_ulong))?;
             // prctl(2): a parent that ended before the call is not noticed by it.
             if libc::getppid() as u32 != parent {
-                return Err(io::Error::from_raw_os_error(3));
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            check(libc::setpgid(0, 0))?;
+            for (fd, stream) in (0..).zip(streams) {
+                check(libc::dup2(stream.as_raw_fd(), fd))?;
             }
             close_descriptors_on_exec(setup.descriptors.0.soft);
-        }
-        if setup.takes_terminal {
-            libc::tcsetpgrp(0, libc::getpgrp());
+            set_mark(*mark);
         }
         libc::setrlimit(libc::RLIMIT_NOFILE, &setup.descriptors.0);
+        let on: c_ulong = 1;
+        libc::prctl(libc::PR_SET_DUMPABLE, on);
         // Without the right to, these two leave the value as it was: the parent compares and says so.
         if let Some(nice) = setup.nice {
             libc::setpriority(libc::PRIO_PROCESS, 0, nice);
@@ -110,7 +163,7 @@ fn setup_child(setup: &ChildSetup, parent: u32) -> io::Result<()> {
 /// # Safety
 /// To be called between fork and exec.
 unsafe fn close_descriptors_on_exec(limit: u64) {
-    // SAFETY: plain system calls without memory. std's own descriptor for a failed exec is marked already.
+    // SAFETY: plain system calls without memory. The pipe for the outcome is marked already.
     unsafe {
         let (first, last): (c_uint, c_uint) = (3, c_uint::MAX);
         if libc::syscall(libc::SYS_CLOSE_RANGE, first, last, libc::CLOSE_RANGE_CLOEXEC) == 0 {
@@ -123,8 +176,8 @@ unsafe fn close_descriptors_on_exec(limit: u64) {
     }
 }
 
-/// Writes `value` in decimal without allocating, and says how many bytes it took.
-fn decimal(value: i32, text: &mut [u8; 12]) -> usize {
+/// Writes `value` in decimal into twelve bytes or more without allocating, and says how many it took.
+fn decimal(value: i32, text: &mut [u8]) -> usize {
     let mut digits = [0u8; 12];
     let mut rest = value.unsigned_abs();
     let mut count = 0;

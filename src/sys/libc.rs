@@ -6,14 +6,36 @@ use std::io;
 pub const SIG_DFL: usize = 0;
 pub const SIG_IGN: usize = 1;
 pub const SIG_SETMASK: c_int = 2;
+pub const SIG_UNBLOCK: c_int = 1;
 pub const PR_SET_PDEATHSIG: c_int = 1;
+pub const PR_SET_DUMPABLE: c_int = 4;
+pub const PR_SET_NAME: c_int = 15;
 pub const PR_SET_CHILD_SUBREAPER: c_int = 36;
+#[cfg(target_arch = "x86_64")]
+pub const SYS_CLONE: c_long = 56;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_CLONE: c_long = 220;
+#[cfg(target_arch = "x86_64")]
+pub const SYS_PRLIMIT64: c_long = 302;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_PRLIMIT64: c_long = 261;
 pub const SYS_PIDFD_OPEN: c_long = 434;
 pub const SYS_CLOSE_RANGE: c_long = 436;
 pub const CLOSE_RANGE_CLOEXEC: c_uint = 4;
 pub const WNOHANG: c_int = 1;
 pub const WUNTRACED: c_int = 2;
+pub const WEXITED: c_int = 4;
+pub const WCONTINUED: c_int = 8;
+pub const WNOWAIT: c_int = 0x0100_0000;
+pub const WALL: c_int = 0x4000_0000;
+pub const P_PID: c_int = 1;
+pub const ENOENT: c_int = 2;
+pub const ESRCH: c_int = 3;
+pub const ENOEXEC: c_int = 8;
 pub const ECHILD: c_int = 10;
+pub const EACCES: c_int = 13;
+pub const ENOTDIR: c_int = 20;
+pub const ELOOP: c_int = 40;
 pub const EINVAL: c_int = 22;
 pub const FIONREAD: c_ulong = 0x541b;
 pub const TIOCGWINSZ: c_ulong = 0x5413;
@@ -27,15 +49,20 @@ pub const F_GETPIPE_SZ: c_int = 1032;
 pub const FD_CLOEXEC: c_int = 1;
 pub const CLOEXEC: c_int = 0o2_000_000;
 pub const NONBLOCK: c_int = 0o4000;
+pub const O_NOCTTY: c_int = 0o400;
 pub const O_RDONLY: c_int = 0;
 pub const O_WRONLY: c_int = 1;
 pub const O_ACCMODE: c_int = 3;
 pub const POLLIN: c_short = 1;
 pub const POLLOUT: c_short = 4;
+pub const POLLRDHUP: c_short = 0x2000;
 pub const EPOLLIN: u32 = 1;
+pub const EPOLLRDHUP: u32 = 0x2000;
 pub const EPOLL_CTL_ADD: c_int = 1;
 pub const EPOLL_CTL_DEL: c_int = 2;
+pub const RLIMIT_CORE: c_int = 4;
 pub const RLIMIT_NOFILE: c_int = 7;
+pub const RLIMIT_RTTIME: c_int = 15;
 pub const PRIO_PROCESS: c_int = 0;
 
 /// The first word is what the kernel reads. Made by hand, as sigfillset(3) leaves out what libc keeps for itself,
@@ -85,12 +112,13 @@ unsafe extern "C" {
     pub fn execve(path: *const c_char, words: *const *const c_char, environment: *const *const c_char) -> c_int;
     pub fn getppid() -> c_int;
     pub fn getpgrp() -> c_int;
+    pub fn getpgid(pid: c_int) -> c_int;
     pub fn getsid(pid: c_int) -> c_int;
+    pub fn setsid() -> c_int;
     pub fn geteuid() -> c_uint;
     pub fn setpgid(pid: c_int, group: c_int) -> c_int;
-    pub fn tcgetpgrp(fd: c_int) -> c_int;
-    pub fn tcsetpgrp(fd: c_int, group: c_int) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
+    pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     pub fn prctl(option: c_int, ...) -> c_int;
     pub fn syscall(number: c_long, ...) -> c_long;
@@ -107,6 +135,8 @@ unsafe extern "C" {
     pub fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize;
     pub fn open(path: *const c_char, flags: c_int, ...) -> c_int;
     pub fn close(fd: c_int) -> c_int;
+    pub fn dup2(from: c_int, to: c_int) -> c_int;
+    pub fn _exit(status: c_int) -> !;
     pub fn getrlimit(resource: c_int, limit: *mut RLimit) -> c_int;
     pub fn setrlimit(resource: c_int, limit: *const RLimit) -> c_int;
     pub fn setpriority(which: c_int, who: c_uint, value: c_int) -> c_int;

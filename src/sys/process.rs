@@ -1,9 +1,11 @@
 //! Processes: their making, their groups, their ends.
 
 use super::libc::{self, check};
-use std::ffi::{c_int, c_uint, c_ulong};
+use super::signal;
+use std::ffi::{CStr, c_int, c_uint, c_ulong};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr;
 
 /// A process id, as the kernel counts them.
 pub type Pid = i32;
@@ -26,6 +28,27 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Forks as [`fork`] does, into a child whose end sends this process SIGCONT instead of SIGCHLD (clone(2), "the child
+/// termination signal"): it is heard even if this process is stopped. [`reap`] finds such a child like any other.
+///
+/// libc is not told, so that the child must not call what needs its thread id, such as raise(3).
+///
+/// # Errors
+/// EAGAIN and ENOMEM, as clone(2) has them.
+pub fn fork_heard_when_stopped() -> io::Result<Fork> {
+    let (flags, none): (c_ulong, c_ulong) = (signal::CONT as c_ulong, 0);
+    // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
+    match check(unsafe { libc::syscall(libc::SYS_CLONE, flags, none, none, none, none) } as c_int)? {
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// This process.
+pub fn own_pid() -> Pid {
+    std::process::id() as Pid
+}
+
 /// The parent of this process; 0 when it is in another PID namespace.
 pub fn parent_pid() -> Pid {
     // SAFETY: takes nothing and cannot fail.
@@ -38,10 +61,16 @@ pub fn own_group() -> Pid {
     unsafe { libc::getpgrp() }
 }
 
-/// Whether `pid` leads its session, so that no shell is there to continue it once stopped.
-pub fn is_session_leader(pid: Pid) -> bool {
+/// The process group of a process; `None` when it has gone.
+pub fn group_of(pid: Pid) -> Option<Pid> {
     // SAFETY: no memory is passed.
-    unsafe { libc::getsid(pid) == pid }
+    check(unsafe { libc::getpgid(pid) }).ok()
+}
+
+/// The session of a process, 0 for this one; `None` when it has gone.
+pub fn session_of(pid: Pid) -> Option<Pid> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::getsid(pid) }).ok()
 }
 
 /// Whether this process has the rights of root.
@@ -50,13 +79,14 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Moves this process to a process group of its own, out of reach of what is sent to its parent's group.
+/// Moves this process to a session of its own (setsid(2)): out of reach of what is sent to its parent's group, without
+/// the terminal and its stops, and no reason for the kernel to stop a group that its shell cannot continue.
 ///
 /// # Errors
-/// As setpgid(2): not for a process that was just forked.
-pub fn lead_own_group() -> io::Result<()> {
+/// EPERM for the leader of a process group; a process that was just forked is none.
+pub fn lead_own_session() -> io::Result<()> {
     // SAFETY: no memory is passed.
-    check(unsafe { libc::setpgid(0, 0) }).map(drop)
+    check(unsafe { libc::setsid() }).map(drop)
 }
 
 /// Makes orphans below this process its children (PR_SET_CHILD_SUBREAPER; not inherited by fork).
@@ -74,7 +104,7 @@ pub fn become_subreaper() -> io::Result<()> {
 /// # Errors
 /// EPERM where the process has other credentials.
 pub fn kill(pid: Pid, signal: i32) -> io::Result<()> {
-    debug_assert!(pid > 0);
+    debug_assert!(pid > 0, "not a group, nor everybody");
     send(pid, signal)
 }
 
@@ -95,12 +125,38 @@ fn send(target: Pid, signal: i32) -> io::Result<()> {
     }
 }
 
-/// What became of a child.
+/// Has the kernel send SIGCONT when the thread that started this process ends (PR_SET_PDEATHSIG): it wakes a process that
+/// is stopped, and means nothing to one that is not. Not inherited by fork.
+pub fn wake_when_parent_ends() {
+    // SAFETY: prctl(2) takes an unsigned long here.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal::CONT as c_ulong) };
+}
+
+/// As [`wake_when_parent_ends`], but SIGKILL.
+pub fn die_when_parent_ends() {
+    // SAFETY: prctl(2) takes an unsigned long here.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal::KILL as c_ulong) };
+}
+
+/// Keeps other processes of this user from opening our descriptors and from tracing us, and what we know out of core
+/// dumps (PR_SET_DUMPABLE). Inherited by fork; exec undoes it.
+pub fn hide_from_others() {
+    let off: c_ulong = 0;
+    // SAFETY: prctl(2) takes an unsigned long here.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, off) };
+}
+
+/// Gives this process another name in ps(1) and for pkill(1) (PR_SET_NAME, 15 bytes).
+pub fn set_name(name: &CStr) {
+    // SAFETY: the name is valid for the call, which copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     Exited(i32),
     Signaled(i32),
-    Stopped(i32),
 }
 
 /// The answer of [`reap`].
@@ -109,29 +165,93 @@ pub enum Reaped {
     Nothing,
     /// No child is left: for a subreaper, no descendant either.
     NoChildren,
-    /// This child ended or stopped.
-    Child(Pid, Change),
+    Ended(Pid, Change),
+    /// By this signal.
+    Stopped(Pid, i32),
+    Continued(Pid),
 }
 
 /// Takes the news of one child, whichever it is, without waiting. Only one thread may reap and spawn.
 pub fn reap() -> Reaped {
     let mut status: c_int = 0;
+    let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED | libc::WALL;
     // SAFETY: `status` is a valid place for one int.
-    let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::WUNTRACED) };
+    let pid = unsafe { libc::waitpid(-1, &mut status, options) };
     match pid {
         0 => Reaped::Nothing,
-        pid if pid > 0 => Reaped::Child(pid, decode(status)),
+        pid if pid > 0 => decode(pid, status),
         _ if io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) => Reaped::NoChildren,
         _ => Reaped::Nothing,
     }
 }
 
 /// The wait status as wait(2) encodes it.
-fn decode(status: c_int) -> Change {
+fn decode(pid: Pid, status: c_int) -> Reaped {
+    let high = (status >> 8) & 0xff;
     match status & 0x7f {
-        0 => Change::Exited((status >> 8) & 0xff),
-        0x7f => Change::Stopped((status >> 8) & 0xff),
-        number => Change::Signaled(number),
+        _ if status == 0xffff => Reaped::Continued(pid),
+        0 => Reaped::Ended(pid, Change::Exited(high)),
+        0x7f => Reaped::Stopped(pid, high),
+        number => Reaped::Ended(pid, Change::Signaled(number)),
+    }
+}
+
+/// Whether a process is a child of ours, living or not. Needs no /proc.
+pub fn is_child(pid: Pid) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::WALL;
+    // SAFETY: no memory is passed: the kernel takes a null siginfo.
+    unsafe { libc::waitid(libc::P_PID, pid as c_uint, ptr::null_mut(), options) == 0 }
+}
+
+/// The number of the newest process: of one that is forked for that, and reaped. Another thread may exist.
+pub fn newest_pid() -> Option<Pid> {
+    // SAFETY: the child makes one async-signal-safe call; no memory is passed but a null status.
+    unsafe {
+        match libc::fork() {
+            0 => libc::_exit(0),
+            pid => (libc::waitpid(pid, ptr::null_mut(), 0) == pid).then_some(pid),
+        }
+    }
+}
+
+/// Ends this process by `number`, without a core, so that whoever waits for it sees that signal. Returns where that
+/// cannot be: as PID 1 of a namespace, which the kernel spares.
+pub fn die_of(number: i32) {
+    let none = libc::RLimit { soft: 0, hard: 0 };
+    // SAFETY: `none` is valid for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+    signal::deliver(number);
+}
+
+/// Marks this process and all that it will start, through fork and exec and whatever becomes of the environment.
+///
+/// The mark is in the soft limit of RLIMIT_RTTIME (getrlimit(2)), which is inherited, costs nothing, and concerns only
+/// real-time scheduling, for which it is as good as none: microseconds of the order of 2^63.
+///
+/// It makes one system call, as befits a child between fork and exec.
+pub fn set_mark(mark: Mark) {
+    let limit = libc::RLimit { soft: mark.0, hard: u64::MAX };
+    // SAFETY: `limit` is valid for the call. Where the hard limit is lower nothing is marked.
+    unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) };
+}
+
+/// The mark that a process inherited; `None` where it has none, is another user's, or has gone.
+pub fn mark_of(pid: Pid) -> Option<Mark> {
+    let mut limit = libc::RLimit { soft: u64::MAX, hard: u64::MAX };
+    let nothing: *const libc::RLimit = ptr::null();
+    // SAFETY: `limit` is valid for the call; nothing is set.
+    let result = unsafe { libc::syscall(libc::SYS_PRLIMIT64, pid, libc::RLIMIT_RTTIME, nothing, &mut limit) };
+    (result == 0 && limit.soft >> 62 == 0b10).then_some(Mark(limit.soft))
+}
+
+/// What tells the processes of one run of a plugin from all others on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The mark of the plugin `number` of the launcher that drew `random`: 62 bits of both, above all real limits.
+    pub fn new(random: u64, number: u64) -> Mark {
+        Mark(0b10 << 62 | (random << 20 ^ number) & (u64::MAX >> 2))
     }
 }
 

@@ -1,28 +1,31 @@
 //! Signals: their numbers and names (signal(7)), which are blocked and ignored, and those that have arrived.
 
+use super::Pid;
 use super::libc::{self, check};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const HUP: i32 = 1;
 pub const INT: i32 = 2;
 pub const QUIT: i32 = 3;
 pub const KILL: i32 = 9;
+pub const BUS: i32 = 7;
 pub const USR1: i32 = 10;
+pub const SEGV: i32 = 11;
+pub const PIPE: i32 = 13;
 pub const TERM: i32 = 15;
-pub const CHLD: i32 = 17;
 pub const CONT: i32 = 18;
-pub const STOP: i32 = 19;
 pub const TSTP: i32 = 20;
-pub const TTIN: i32 = 21;
-pub const TTOU: i32 = 22;
 /// The highest signal number of Linux (signal(7)).
 pub const MAX: i32 = 64;
 
 /// Those that ask the launcher to stop.
 pub const STOPS: [i32; 3] = [TERM, INT, QUIT];
+/// Those of them of which the second skips the grace period.
+pub const IMPATIENT: [i32; 2] = [INT, QUIT];
 
 const NAMES: [&str; 32] = [
     "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
@@ -51,14 +54,17 @@ impl SignalState {
         SignalState { mask: libc::SigSet::EMPTY, ignored: 0 }
     }
 
-    fn ignores(&self, number: i32) -> bool {
+    /// Whether this signal is ignored.
+    pub fn ignores(&self, number: i32) -> bool {
         self.ignored >> (number - 1) & 1 == 1
     }
 
-    /// Gives this process the mask and the ignored signals. Between fork and exec: the rest is at its default there.
+    /// Gives this process the mask and the ignored signals. Between fork and exec: the rest is at its default there, but
+    /// for SIGPIPE, which std ignores.
     pub(super) fn restore(&self) {
         // SAFETY: the mask is valid for the call, and signal(2) passes no memory.
         unsafe {
+            libc::signal(PIPE, libc::SIG_DFL);
             for number in (1..=MAX).filter(|&number| self.ignores(number)) {
                 libc::signal(number, libc::SIG_IGN);
             }
@@ -66,6 +72,24 @@ impl SignalState {
         }
     }
 }
+
+/// Whether SIGPIPE was ignored when this process began: std ignores it before `main` and keeps no record.
+static WAS_PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// What the C runtime calls before it calls std's start.
+// SAFETY: the section holds pointers to functions of this type.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_START: extern "C" fn() = {
+    extern "C" fn look_at_pipe() {
+        // SAFETY: no memory is passed; this process has one thread, and gets back what it had.
+        let before = unsafe { libc::signal(PIPE, libc::SIG_DFL) };
+        // SAFETY: as above.
+        unsafe { libc::signal(PIPE, before) };
+        WAS_PIPE_IGNORED.store(before == libc::SIG_IGN, Ordering::Relaxed);
+    }
+    look_at_pipe
+};
 
 /// Blocks all signals but those of `open` for this process and those it forks, sets every disposition to its default,
 /// and returns how it was. An ignored SIGCHLD would have the kernel reap our children.
@@ -76,26 +100,56 @@ pub fn block_signals(open: &[i32]) -> SignalState {
         blocked.0[0] &= !(1 << (number - 1));
     }
     // SAFETY: the sets are valid for the calls. SIGSEGV and SIGBUS keep the handlers by which std reports a stack
-    // overflow; SIGPIPE stays as std sets it.
+    // overflow; SIGPIPE stays ignored.
     unsafe {
-        for number in 1..=MAX {
-            if ![7, 11, 13].contains(&number) && libc::signal(number, libc::SIG_DFL) == libc::SIG_IGN {
+        for number in (1..=MAX).filter(|number| ![BUS, SEGV, PIPE].contains(number)) {
+            if libc::signal(number, libc::SIG_DFL) == libc::SIG_IGN {
                 inherited.ignored |= 1 << (number - 1);
             }
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut inherited.mask);
     }
+    if WAS_PIPE_IGNORED.load(Ordering::Relaxed) {
+        inherited.ignored |= 1 << (PIPE - 1);
+    }
     inherited
+}
+
+/// Lets a signal that this process blocks act on it as if it had come now, by its default action: the process stops, or
+/// ends, or neither, as the kernel decides (signal(7), setpgid(2) on orphaned process groups).
+pub fn deliver(number: i32) {
+    let mut one = libc::SigSet::EMPTY;
+    one.0[0] |= 1 << (number - 1);
+    // SAFETY: the sets are valid for the calls. kill(2) and not raise(3), which would want libc's idea of this thread.
+    unsafe {
+        let mut before = libc::SigSet::EMPTY;
+        libc::signal(number, libc::SIG_DFL);
+        libc::kill(std::process::id() as c_int, number);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &one, &mut before);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+    }
 }
 
 /// The blocked signals of this process, as a descriptor (signalfd(2)).
 pub struct Signals(OwnedFd);
 
 /// One signal that was sent to this process.
+#[derive(Clone, Copy, Debug)]
 pub struct Arrived {
     pub number: i32,
-    /// Sent by kill(2) and its like, not by the kernel.
-    pub is_from_user: bool,
+    pub origin: Origin,
+}
+
+/// Who sent a signal (sigaction(2), si_code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The kernel, to the whole foreground group of a terminal: a key was pressed, or the window has another size. A
+    /// hang-up comes so to the leader of the session alone.
+    Terminal,
+    /// A child ended, stopped or went on; a timer expired.
+    Kernel,
+    /// kill(2) and its like.
+    Process(Pid),
 }
 
 impl Signals {
@@ -112,12 +166,18 @@ impl Signals {
 
     /// The next pending signal, if any, without waiting.
     pub fn take(&self) -> Option<Arrived> {
-        // struct signalfd_siginfo is 128 bytes: ssi_signo at 0, ssi_errno at 4, ssi_code at 8.
+        // struct signalfd_siginfo is 128 bytes: ssi_signo at 0, ssi_code at 8, ssi_pid at 12 (signalfd(2)).
+        const SI_KERNEL: i32 = 0x80;
         let mut info = [0u8; 128];
         // SAFETY: `info` is as long as the count says.
         let read = unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast::<c_void>(), info.len()) };
         let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
-        (read == 128).then(|| Arrived { number: word(0), is_from_user: word(8) <= 0 })
+        let origin = match word(8) {
+            SI_KERNEL => Origin::Terminal,
+            1.. => Origin::Kernel,
+            _ => Origin::Process(word(12)),
+        };
+        (read == 128).then(|| Arrived { number: word(0), origin })
     }
 }
 

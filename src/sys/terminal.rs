@@ -1,19 +1,13 @@
-//! The terminal: who is in its foreground, and how wide it is.
+//! The terminal: whether there is one, and how wide it is.
 
-use super::Pid;
-use super::libc::{self, check};
+use super::libc;
+use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
-/// The process group in the foreground of the terminal on descriptor 0, if it is our controlling terminal.
-pub fn foreground_group() -> Option<Pid> {
-    // SAFETY: no memory is passed.
-    check(unsafe { libc::tcgetpgrp(0) }).ok()
-}
-
-/// Puts `group` into the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.
-pub fn set_foreground_group(group: Pid) {
-    // SAFETY: no memory is passed. That the terminal has gone is no concern.
-    unsafe { libc::tcsetpgrp(0, group) };
+/// Whether this process has a controlling terminal that has not hung up (tty(4)).
+pub fn has_terminal() -> bool {
+    OpenOptions::new().read(true).custom_flags(libc::NONBLOCK | libc::O_NOCTTY).open("/dev/tty").is_ok()
 }
 
 /// Columns of the terminal `fd`, if it is one.

@@ -56,6 +56,26 @@ pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
     unsafe { libc::poll(&mut polled, 1, milliseconds(timeout)) != 0 }
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes, or the end.
+    Readable,
+    /// The end of the other side alone: bytes are not ours to read.
+    HangUp,
+}
+
+/// Whether `fd` has news of this kind now.
+pub fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> bool {
+    let events = match interest {
+        Interest::Readable => libc::POLLIN,
+        Interest::HangUp => libc::POLLRDHUP,
+    };
+    let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: `polled` is one element.
+    unsafe { libc::poll(&mut polled, 1, 0) > 0 }
+}
+
 /// A set of descriptors to wait for, each with a token (epoll(7), level-triggered).
 pub struct Epoll(OwnedFd);
 
@@ -70,7 +90,18 @@ impl Epoll {
     /// # Errors
     /// ENOMEM, ENOSPC, as epoll_ctl(2) has them.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = libc::EpollEvent { events: libc::EPOLLIN, data: token };
+        self.watch(fd, token, Interest::Readable)
+    }
+
+    /// # Errors
+    /// As [`Epoll::add`], and EPERM for what cannot be waited for, such as a file.
+    pub fn watch(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        // The end of the other side is told in any case.
+        let events = match interest {
+            Interest::Readable => libc::EPOLLIN,
+            Interest::HangUp => libc::EPOLLRDHUP,
+        };
+        let mut event = libc::EpollEvent { events, data: token };
         // SAFETY: `event` is valid for the call.
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) }).map(drop)
     }

@@ -42,6 +42,13 @@ enum Death {
     Supervisor(&'static str),
 }
 
+/// Who is stopped by SIGSTOP before that.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Guard,
+    Supervisor,
+}
+
 /// All kinds of plugins below a launcher below a host.
 struct Tree<'s> {
     running: Running<'s>,
@@ -64,6 +71,24 @@ impl<'s> Tree<'s> {
         Self { running, host: pids[0], launcher: pids[1] }
     }
 
+    fn pid_of(&self, who: Who) -> u32 {
+        match who {
+            Who::Guard => self.launcher,
+            Who::Supervisor => {
+                let children = processes::children_of(self.launcher);
+                assert_eq!(children.len(), 1, "the launcher has one child, the supervisor");
+                children[0]
+            }
+        }
+    }
+
+    /// Stops one of the launcher's own processes.
+    fn stop(&self, who: Who) {
+        let pid = self.pid_of(who);
+        sandbox::send("STOP", &[pid]);
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+
     /// Lets them die; returns who must be dead by that.
     fn kill(&mut self, death: Death) -> u32 {
         let (victim, signal) = match death {
@@ -73,21 +98,18 @@ impl<'s> Tree<'s> {
             }
             Death::Parent(signal) => (self.host, signal),
             Death::Launcher(signal) => (self.launcher, signal),
-            Death::Supervisor(signal) => {
-                let children = processes::children_of(self.launcher);
-                assert_eq!(children.len(), 1, "the launcher has one child, the supervisor");
-                (children[0], signal)
-            }
+            Death::Supervisor(signal) => (self.pid_of(Who::Supervisor), signal),
         };
         sandbox::send(signal, &[victim]);
         victim
     }
 }
 
-fn nothing_survives(death: Death) {
+fn nothing_survives(stopped: &[Who], death: Death) {
     let sandbox = Sandbox::new();
     let grace = GRACE.as_secs_f64().to_string();
     let mut tree = Tree::start(&sandbox, &[sandbox::LAUNCHER, "run", "--grace-period", &grace, "plugins"]);
+    stopped.iter().for_each(|&who| tree.stop(who));
     let deadline = Instant::now() + GRACE + sandbox::margin();
     tree.kill(death);
     let is_launcher_there = || processes::is_alive(tree.launcher);
@@ -119,7 +141,7 @@ macro_rules! rows {
             #[test]
             fn leaves_nothing() {
                 use super::Death::*;
-                super::nothing_survives($death);
+                super::nothing_survives(&[], $death);
             }
 
             #[test]
@@ -140,6 +162,69 @@ rows! {
     launcher_gets_int: Launcher("INT");
     launcher_is_killed: Launcher("KILL");
     supervisor_is_killed: Supervisor("KILL");
+}
+
+/// One death, and any number of stops. Whoever is stopped takes no part unless somebody wakes it, and the dead wakes nobody:
+/// the controls are those of the deaths above.
+macro_rules! stopped_rows {
+    ($($name:ident: $stopped:expr, $death:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            use Death::*;
+            nothing_survives(&$stopped, $death);
+        }
+    )*};
+}
+
+stopped_rows! {
+    a_stopped_supervisor_hears_that_the_guard_is_killed: [Who::Supervisor], Launcher("KILL");
+    a_stopped_guard_hears_that_the_supervisor_is_killed: [Who::Guard], Supervisor("KILL");
+    a_stopped_guard_hears_that_the_parent_is_killed: [Who::Guard], Parent("KILL");
+    a_stopped_supervisor_hears_that_the_parent_is_killed: [Who::Supervisor], Parent("KILL");
+    both_stopped_hear_that_the_parent_is_killed: [Who::Supervisor, Who::Guard], Parent("KILL");
+    both_stopped_hear_that_the_parent_exits: [Who::Guard, Who::Supervisor], ParentExits;
+    a_stopped_supervisor_hears_term: [Who::Supervisor], Launcher("TERM");
+    a_stopped_guard_leaves_the_supervisor_to_hear_term: [Who::Guard], Supervisor("TERM");
+}
+
+#[test]
+fn a_supervisor_that_never_answers_is_killed_and_its_work_taken_over() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n(setsid sleep 1000 &)\necho ready\nexec sleep 1000\n")]);
+    let running = sandbox.launcher(["run", "--grace-period", "0.3", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    let supervisor = running.supervisor();
+    // Whoever wakes it, it is stopped again at once: as if its kernel call never returned.
+    let hold = "kill STOP => $ARGV[0] while kill 0 => $ARGV[0]";
+    let holder = sandbox.command("perl", ["-e", hold, &supervisor.to_string()]).start();
+    wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
+    running.signal("TERM");
+    // The grace period, the guard's margin of three seconds, the grace period once more.
+    let done = running.wait_within(Duration::from_millis(3_600) + sandbox::margin() * 2);
+    assert_eq!(done.status.code(), Some(137));
+    assert!(done.stderr.contains("the supervisor was killed by SIGKILL"), "{}", done.stderr);
+    drop(holder);
+    sandbox.assert_nothing_left(sandbox::margin());
+}
+
+#[test]
+fn a_guard_whose_messages_nobody_reads_stops_everything() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho >ready\nexec yes\n")]);
+    // Standard output and error are one pipe, which is full.
+    let script = "exec \"$LAUNCHER\" run --grace-period 0.3 plugins 2>&1";
+    let running = sandbox.command("sh", ["-c", script]).unread().start();
+    sandbox.wait_for_file("ready");
+    let supervisor = running.supervisor();
+    // Once nothing moves for a while, everything is full.
+    let mut before = (processes::context_switches(supervisor), Instant::now());
+    wait_for("the log waits for its reader", || {
+        let switches = processes::context_switches(supervisor);
+        if switches != before.0 {
+            before = (switches, Instant::now());
+        }
+        before.1.elapsed() > Duration::from_millis(200)
+    });
+    sandbox::send("KILL", &[supervisor]);
+    sandbox.assert_nothing_left(Duration::from_millis(300) + sandbox::margin());
 }
 
 #[test]
@@ -195,7 +280,7 @@ fn an_idle_launcher_does_not_wake_up() {
     let running = sandbox.launcher(["run", "plugins"]).start();
     running.wait_for_stdout("] ready");
     let processes = [running.pid(), running.supervisor()];
-    let wakeups = || processes.iter().map(|pid| context_switches(*pid)).sum::<u64>();
+    let wakeups = || processes.iter().map(|pid| processes::context_switches(*pid)).sum::<u64>();
     // Once it has come to rest, a second without a switch shows that nothing ticks.
     let mut before = wakeups();
     let mut since = Instant::now();
@@ -206,15 +291,4 @@ fn an_idle_launcher_does_not_wake_up() {
         }
         since.elapsed() > Duration::from_millis(1200)
     });
-}
-
-/// How often the threads of a process gave up the processor by themselves.
-fn context_switches(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let switches = |task: std::fs::DirEntry| {
-        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    tasks.filter_map(|task| switches(task.ok()?)).sum()
 }

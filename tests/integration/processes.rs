@@ -50,6 +50,17 @@ pub fn read(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, group, state, command, kind: None })
 }
 
+/// How often the threads of a process gave up the processor by themselves.
+pub fn context_switches(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let switches = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    tasks.filter_map(|task| switches(task.ok()?)).sum()
+}
+
 fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").expect("/proc is there");
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -56,8 +56,8 @@ fn a_plugin_that_ignores_term_is_killed_after_the_grace_period() {
 }
 
 #[test]
-fn a_second_signal_skips_the_grace_period() {
-    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "QUIT")] {
+fn a_second_signal_from_the_keyboard_skips_the_grace_period() {
+    for (first, second) in [("INT", "INT"), ("QUIT", "QUIT"), ("INT", "QUIT"), ("QUIT", "INT")] {
         let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
         let mut running = sandbox.run_json(&["--grace-period", FOREVER]).start();
         running.wait_for_event("output", "all_deaf.sh");
@@ -69,6 +69,28 @@ fn a_second_signal_skips_the_grace_period() {
         assert_eq!(done.status.code(), Some(0));
         sandbox.assert_nothing_left(Duration::ZERO);
     }
+}
+
+#[test]
+fn a_repeated_term_skips_nothing() {
+    let cleaner = "#!/bin/bash\ntrap 'touch asked; until [ -e go ]; do sleep 0.02; done; echo cleaned; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_cleaner.sh", cleaner)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    wait_for("the plugin is asked", || sandbox.path("asked").exists());
+    for _ in 0..5 {
+        let seen = processes::context_switches(running.pid());
+        running.signal("TERM");
+        wait_for("the launcher has heard it", || processes::context_switches(running.pid()) > seen);
+    }
+    // One from the keyboard is the first of its kind.
+    running.signal("INT");
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert!(done.text().contains("] cleaned"), "{}", done.text());
+    assert!(!done.text().contains("killed"), "{}", done.text());
 }
 
 /// Takes its time to end, in commands, and says so.

@@ -1,0 +1,86 @@
+//! Signals to processes that were found: SIGTERM for each once, SIGKILL until they are gone.
+
+use super::table::Process;
+use super::view::View;
+use crate::sys::{self, Pid, signal};
+use std::collections::HashSet;
+
+/// How far above the number of a process that has just ended its children are likely to be.
+const NEAR: Pid = 64;
+
+/// Who was sent what. A process is known by its pid and its start.
+#[derive(Default)]
+pub struct Hunt {
+    asked: HashSet<(Pid, u64)>,
+    asked_groups: HashSet<Pid>,
+    killed: HashSet<(Pid, u64)>,
+}
+
+/// What SIGKILL came to.
+pub struct Killed {
+    /// Those that had not been sent it before.
+    pub new: Vec<Process>,
+    /// Those that may not be signalled, or are where no signal reaches them.
+    pub unreachable: Vec<Process>,
+}
+
+impl Hunt {
+    /// Sends SIGTERM to a whole group without looking who is in it. What its processes start from now on is theirs.
+    pub fn ask_group(&mut self, group: Pid) {
+        self.asked_groups.insert(group);
+        let _ = sys::kill_group(group, signal::TERM);
+    }
+
+    /// Sends SIGTERM to every process that has not had it, and wakes those that are stopped. What a process starts after
+    /// it was asked is left to it while it lives: that is how it cleans up. `prey` has parents before their children.
+    pub fn ask(&mut self, prey: &[Process]) {
+        let mut cleaning_up = HashSet::new();
+        let mut new = Vec::new();
+        for process in prey {
+            let was_asked = self.asked.contains(&identity(process)) || self.asked_groups.contains(&process.group);
+            if was_asked || cleaning_up.contains(&process.parent) {
+                cleaning_up.insert(process.pid);
+            } else {
+                new.push(*process);
+            }
+        }
+        self.asked.extend(new.iter().map(identity));
+        for process in &new {
+            let _ = sys::kill(process.pid, signal::TERM);
+        }
+        for process in prey.iter().filter(|process| process.is_stopped()) {
+            let _ = sys::kill(process.pid, signal::CONT);
+        }
+    }
+
+    /// Sends SIGKILL to every process, and to whole groups where all are descendants of ours: no fork slips through that.
+    pub fn kill(&mut self, prey: &[Process], view: &View) -> Killed {
+        let is_closed = |process: &&Process| view.is_closed(process);
+        let groups: HashSet<Pid> = prey.iter().filter(is_closed).map(|process| process.group).collect();
+        for &group in &groups {
+            let _ = sys::kill_group(group, signal::KILL);
+        }
+        let mut killed = Killed { new: Vec::new(), unreachable: Vec::new() };
+        for process in prey {
+            if sys::kill(process.pid, signal::KILL).is_err() || process.is_uninterruptible() {
+                killed.unreachable.push(*process);
+            }
+            if self.killed.insert(identity(process)) {
+                killed.new.push(*process);
+            }
+        }
+        killed
+    }
+
+    /// A child of ours has ended while all were being killed: what it forked last is likely to be near, and is ours now.
+    /// Who forks and ends, again and again, is seldom met by a search.
+    pub fn chase(ended: Pid) {
+        for pid in (ended + 1..=ended.saturating_add(NEAR)).filter(|&pid| sys::is_child(pid)) {
+            let _ = sys::kill(pid, signal::KILL);
+        }
+    }
+}
+
+fn identity(process: &Process) -> (Pid, u64) {
+    (process.pid, process.started)
+}

@@ -1,0 +1,145 @@
+//! Looking for the processes below us: by /proc where it is ours and can be read, by asking the kernel for each number
+//! where not.
+
+use super::table::{Process, below, parse};
+use crate::sys::{self, Pid};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+/// The highest pid that Linux gives (PID_MAX_LIMIT of a 64-bit kernel).
+const HIGHEST_PID: Pid = 1 << 22;
+
+/// How processes can be looked for here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN): costs nothing for processes that are not ours.
+    Children,
+    /// All of /proc.
+    Table,
+    /// No /proc, or that of another PID namespace: our children alone, by waitid(2) on every number. Whose parent dies
+    /// becomes our child.
+    Numbers,
+}
+
+/// A way to look that was found to work.
+pub struct View {
+    source: Source,
+    /// The session in which we were started.
+    callers_session: Option<Pid>,
+}
+
+impl View {
+    /// Finds out which way works. `caller` is a process of the session in which we were started.
+    pub fn open(caller: Pid) -> View {
+        // The numbers of another namespace's /proc are other processes'.
+        let is_ours = fs::read_link("/proc/self").is_ok_and(|own| own.to_str() == Some(&sys::own_pid().to_string()));
+        let source = match (is_ours, children_of(sys::own_pid(), 2)) {
+            (false, _) => Source::Numbers,
+            (true, Some(_)) => Source::Children,
+            (true, None) => Source::Table,
+        };
+        View { source, callers_session: sys::session_of(caller) }
+    }
+
+    /// Why only children and groups can be found, where it is so.
+    pub fn problem(&self) -> Option<&'static str> {
+        match self.source {
+            Source::Children | Source::Table => None,
+            Source::Numbers => Some("/proc cannot be read, or is another PID namespace's"),
+        }
+    }
+
+    /// Whether the group of a process holds descendants of ours alone. Groups do not reach beyond a session (setpgid(2)),
+    /// and of those in which our descendants are the caller's is the only one that holds others.
+    pub fn is_closed(&self, process: &Process) -> bool {
+        process.group > 1 && process.group != sys::own_group() && Some(process.session) != self.callers_session
+    }
+
+    /// The living processes below us, parents before their children. Where `expects_some` and none is seen, as when what
+    /// is there hides from /proc, our children are found by their numbers.
+    pub fn look(&self, expects_some: bool) -> Vec<Process> {
+        let mut found = match self.source {
+            Source::Children => by_children(),
+            Source::Table => below(&[sys::own_pid()], &table()),
+            Source::Numbers => Vec::new(),
+        };
+        found.retain(|process| !process.is_zombie());
+        if found.is_empty() && expects_some {
+            found = by_numbers();
+        }
+        found
+    }
+}
+
+/// Reads what /proc says of one process; `None` when it has gone.
+pub fn process(pid: Pid) -> Option<Process> {
+    let mut text = [0; 512];
+    let count = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text)).ok()?;
+    parse(&text[..count])
+}
+
+/// A process that /proc hides from us (proc(5), hidepid), or that was found without it.
+fn unseen(pid: Pid, parent: Pid) -> Option<Process> {
+    let (group, session) = (sys::group_of(pid)?, sys::session_of(pid)?);
+    Some(Process { pid, parent, group, session, state: b'?', threads: 1, started: 0 })
+}
+
+fn by_children() -> Vec<Process> {
+    let mut found: Vec<Process> = Vec::new();
+    let mut seen = HashSet::new();
+    // Our own threads are more than one.
+    let mut family = vec![(sys::own_pid(), 2)];
+    while let Some((parent, threads)) = family.pop() {
+        for pid in children_of(parent, threads).unwrap_or_default() {
+            if seen.insert(pid)
+                && let Some(process) = process(pid).or_else(|| unseen(pid, parent))
+            {
+                // A zombie has no children: they were given to us.
+                if !process.is_zombie() {
+                    family.push((pid, process.threads));
+                    found.push(process);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The children of all threads of a process.
+fn children_of(pid: Pid, threads: u32) -> Option<Vec<Pid>> {
+    let mut text = String::new();
+    if threads <= 1 {
+        text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    } else {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+            let path = task.ok()?.path().join("children");
+            match File::open(path).and_then(|mut file| file.read_to_string(&mut text)) {
+                Ok(_) => text.push(' '),
+                // That thread has ended meanwhile, and its children are another's.
+                Err(error) if sys::is_no_such_process(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !text.is_empty() => {}
+                Err(_) => return None,
+            }
+        }
+    }
+    Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// All processes that can be seen.
+fn table() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(process).collect()
+}
+
+/// Our children. Numbers are given in turn, so that whoever came after us is between us and the newest process; unless
+/// they have begun anew since, and then all numbers are asked for, which takes a third of a microsecond each.
+fn by_numbers() -> Vec<Process> {
+    let parent = sys::own_pid();
+    let children = |from: Pid, to: Pid| -> Vec<Process> {
+        (from..=to).filter(|&pid| sys::is_child(pid)).filter_map(|pid| unseen(pid, parent)).collect()
+    };
+    let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent + 1, newest));
+    if newer.is_empty() { children(1, HIGHEST_PID) } else { newer }
+}

@@ -1,0 +1,320 @@
+//! The process that the caller sees. It forks the supervisor before any thread exists, passes on to it what it must know,
+//! and its status back. Whichever of the two is killed, the other ends everything.
+//!
+//! It trusts nobody: a supervisor that does not end in time is killed and its work taken over. It reads nothing but /proc,
+//! and writes to nothing that could make it wait.
+
+mod takeover;
+
+use crate::answer::{complain, print};
+use crate::cli::Arguments;
+use crate::error::{Error, plain};
+use crate::link::{Link, Order, Report};
+use crate::notice::{Look, Notice};
+use crate::parent::ParentWatch;
+use crate::settings::Settings;
+use crate::supervisor::{self, Supervisor};
+use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
+use crate::witness::{self, Witness};
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
+/// it, and a service manager signals every process of a container one by one.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// What a stop may take beyond the grace period before the supervisor is held to be stuck.
+const MARGIN: Duration = Duration::from_secs(3);
+
+const SIGNALS: u64 = 0;
+const LINK: u64 = 1;
+const PARENT: u64 = 2;
+const PROGRAM: u64 = 3;
+
+/// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
+///
+/// # Errors
+/// Usage: nothing could be started, with the reason.
+pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
+    let cannot = |error: io::Error| Error::Usage(format!("cannot start: {}", plain(&error)));
+    let parent = ParentWatch::open(&settings)?;
+    if parent.is_parent_gone() {
+        let notice = Notice::Stopping { reason: "the parent process has ended already" };
+        if let Some(record) = notice.record(&Look::plain(&settings)) {
+            let _ = print(&record);
+        }
+        return Ok(0);
+    }
+    let has_program = !settings.program.is_empty();
+    sys::hide_from_others();
+    if parent.pid() == Some(sys::parent_pid()) {
+        sys::wake_when_parent_ends();
+    }
+    // Without PROGRAM Ctrl-Z is left to the shell's job control.
+    let inherited = sys::block_signals(if has_program { &[] } else { &[signal::TSTP] });
+    let signals = Signals::open().map_err(cannot)?;
+    // Refused by user-mode emulators. What plugins start and leave is then still found while its parents live.
+    if let Err(error) = sys::become_subreaper() {
+        complain(&format!("cannot adopt what plugins leave behind, it may outlive them: {}", plain(&error)));
+    }
+    let (link, supervisors_link) = Link::pair().map_err(cannot)?;
+    let (witness, stand) = match has_program {
+        true => witness::pair().map(|(witness, stand)| (Some(witness), Some(stand))).map_err(cannot)?,
+        false => (None, None),
+    };
+    let grace_period = settings.longest_grace_period();
+    let guard = sys::own_pid();
+    match sys::fork_heard_when_stopped().map_err(cannot)? {
+        Fork::Child => {
+            drop((link, witness, signals));
+            let above = supervisor::Above { link: supervisors_link, guard, parent: parent.seen_from_below(), stand };
+            Ok(Supervisor::run(arguments, settings, inherited, above))
+        }
+        Fork::Parent(supervisor) => {
+            drop((supervisors_link, stand));
+            let guard = Guard {
+                supervisor,
+                signals,
+                parent: Some(parent),
+                link,
+                witness,
+                program: None,
+                program_end: None,
+                has_program,
+                is_hang_up_ignored: inherited.ignores(signal::HUP),
+                had_terminal: sys::has_terminal(),
+                grace_period,
+                kill_supervisor_at: None,
+                gathered: Vec::new(),
+                gathered_since: None,
+            };
+            guard.watch()
+        }
+    }
+}
+
+struct Guard {
+    supervisor: Pid,
+    signals: Signals,
+    /// `None` once it is gone.
+    parent: Option<ParentWatch>,
+    link: Link,
+    witness: Option<Witness>,
+    /// Readable when PROGRAM has ended.
+    program: Option<OwnedFd>,
+    program_end: Option<Change>,
+    has_program: bool,
+    is_hang_up_ignored: bool,
+    had_terminal: bool,
+    /// The longest that any plugin has.
+    grace_period: Duration,
+    /// A stop is under way, and the supervisor is killed if it is there then.
+    kill_supervisor_at: Option<Instant>,
+    /// Signals that may still turn out to have come twice, or to others as well, and since when.
+    gathered: Vec<Arrived>,
+    gathered_since: Option<Instant>,
+}
+
+impl Guard {
+    fn watch(mut self) -> Result<u8, Error> {
+        // Where the kernel has no memory for this, the first wait finds it out and nothing is lost: see `wait`.
+        let epoll = Epoll::new().ok();
+        if let Some(epoll) = &epoll {
+            let _ = epoll.add(self.signals.as_fd(), SIGNALS);
+            let _ = epoll.add(self.link.as_fd(), LINK);
+            let _ = self.parent.as_ref().map(|parent| parent.register(epoll, PARENT));
+        }
+        loop {
+            if let Some(change) = self.reap() {
+                return Ok(self.end(change));
+            }
+            self.keep_deadlines();
+            self.wait(epoll.as_ref());
+            while let Some(arrived) = self.signals.take() {
+                self.take_signal(arrived);
+            }
+            self.take_reports(epoll.as_ref());
+            self.look_at_parent(epoll.as_ref());
+            self.look_at_program(epoll.as_ref());
+        }
+    }
+
+    /// Waits for news of any kind, or the next deadline.
+    fn wait(&self, epoll: Option<&Epoll>) {
+        let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
+        let decision = self.gathered_since.map(|since| since + TOGETHER);
+        let deadline = [tick, decision, self.kill_supervisor_at].into_iter().flatten().min();
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match epoll {
+            Some(epoll) => {
+                let _ = epoll.wait(&mut Vec::new(), timeout);
+            }
+            None => drop(sys::wait_readable([Some(self.signals.as_fd()), Some(self.link.as_fd())], timeout)),
+        }
+    }
+
+    // ------------------------------------------------------------ signals
+
+    fn take_signal(&mut self, arrived: Arrived) {
+        let Arrived { number, origin } = arrived;
+        match origin {
+            // Of our children, or to wake us.
+            Origin::Kernel => {}
+            Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Process(_) | Origin::Terminal if self.has_program || signal::IMPATIENT.contains(&number) => {
+                self.gathered.push(arrived);
+                self.gathered_since.get_or_insert_with(Instant::now);
+            }
+            Origin::Process(_) | Origin::Terminal if number == signal::HUP && self.is_hang_up() => {
+                if !self.is_hang_up_ignored {
+                    self.tell(Order::TerminalGone);
+                    self.begin_stop(self.grace_period);
+                }
+            }
+            Origin::Process(_) | Origin::Terminal => self.obey(number),
+        }
+    }
+
+    /// Without PROGRAM a signal is the launcher's own.
+    fn obey(&mut self, number: i32) {
+        if signal::STOPS.contains(&number) {
+            self.begin_stop(self.grace_period);
+        }
+        self.tell(Order::Signal(number));
+    }
+
+    /// Acts on what has come together.
+    fn decide(&mut self) {
+        self.gathered_since = None;
+        let gathered = std::mem::take(&mut self.gathered);
+        if self.has_program {
+            return self.pass_on(gathered);
+        }
+        let numbers: BTreeSet<i32> = gathered.iter().map(|arrived| arrived.number).collect();
+        numbers.into_iter().for_each(|number| self.obey(number));
+    }
+
+    /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
+    fn pass_on(&self, gathered: Vec<Arrived>) {
+        let seen = self.witness.as_ref().map_or(0, Witness::ask);
+        let is_leader = sys::session_of(0) == Some(sys::own_pid());
+        for Arrived { number, origin } in gathered {
+            let is_everybodys = match origin {
+                // A hang-up comes to the leader of the session alone.
+                Origin::Terminal => number != signal::HUP || !is_leader,
+                Origin::Process(_) | Origin::Kernel => seen >> (number - 1) & 1 == 1,
+            };
+            if !is_everybodys {
+                self.tell(Order::Signal(number));
+            }
+        }
+    }
+
+    /// Whether the terminal that controlled us is gone.
+    fn is_hang_up(&self) -> bool {
+        self.had_terminal && !sys::has_terminal()
+    }
+
+    // ------------------------------------------------------------ what is above and below
+
+    fn look_at_parent(&mut self, epoll: Option<&Epoll>) {
+        if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
+            if let Some(epoll) = epoll {
+                parent.unregister(epoll);
+            }
+            self.tell(Order::ParentGone);
+            self.begin_stop(self.grace_period);
+        }
+    }
+
+    fn look_at_program(&mut self, epoll: Option<&Epoll>) {
+        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
+        if let Some(program) = self.program.take_if(|program| has_ended(program)) {
+            if let Some(epoll) = epoll {
+                epoll.remove(program.as_fd());
+            }
+            // The supervisor, whose child it is, hears of it as well, even if it was stopped.
+            let _ = sys::kill(self.supervisor, signal::CONT);
+            self.begin_stop(self.grace_period);
+        }
+    }
+
+    fn take_reports(&mut self, epoll: Option<&Epoll>) {
+        for report in self.link.receive::<Report>().messages {
+            match report {
+                Report::GracePeriod(longest) => self.grace_period = longest,
+                Report::Program(pid) => {
+                    self.program = sys::pidfd_open(pid).ok();
+                    if let (Some(program), Some(epoll)) = (&self.program, epoll) {
+                        let _ = epoll.add(program.as_fd(), PROGRAM);
+                    }
+                }
+                // What the shell sees of us is what it would see of PROGRAM.
+                Report::ProgramStopped(number) => sys::deliver(number),
+                Report::ProgramEnded(change) => self.program_end = Some(change),
+                Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
+            }
+        }
+    }
+
+    /// A supervisor that somebody stopped must hear it too. If it is gone already, its end is about to be reaped.
+    fn tell(&self, order: Order) {
+        self.link.send(&order);
+        let _ = sys::kill(self.supervisor, signal::CONT);
+    }
+
+    /// The supervisor is to be gone after this time.
+    fn begin_stop(&mut self, grace_period: Duration) {
+        self.kill_supervisor_at.get_or_insert(later(grace_period + MARGIN));
+    }
+
+    fn keep_deadlines(&mut self) {
+        let now = Instant::now();
+        if self.gathered_since.is_some_and(|since| since + TOGETHER <= now) {
+            self.decide();
+        }
+        if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
+            let _ = sys::kill(self.supervisor, signal::KILL);
+        }
+    }
+
+    /// Reaps whatever ended, as PID 1 must, and says what became of the supervisor if it was among them.
+    fn reap(&mut self) -> Option<Change> {
+        loop {
+            match sys::reap() {
+                Reaped::Ended(pid, change) if pid == self.supervisor => return Some(change),
+                Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
+                Reaped::Nothing | Reaped::NoChildren => return None,
+            }
+        }
+    }
+
+    /// The supervisor has ended: the status that the caller is to see.
+    fn end(mut self, change: Change) -> u8 {
+        // Its last words may be there still.
+        self.take_reports(None);
+        let status = match change {
+            Change::Exited(status) => status as u8,
+            Change::Signaled(number) => {
+                takeover::stop_everything(number, self.grace_period, &self.signals);
+                128 + number as u8
+            }
+        };
+        match self.program_end {
+            Some(Change::Exited(status)) => status as u8,
+            Some(Change::Signaled(number)) => {
+                sys::die_of(number);
+                // As PID 1, which the kernel spares.
+                128 + number as u8
+            }
+            None => status,
+        }
+    }
+}
+
+/// The moment after this time; far away where it is too long to be counted.
+fn later(duration: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    Instant::now() + duration.min(YEAR)
+}

@@ -1,0 +1,45 @@
+//! The supervisor was killed, and what it ran is ours now.
+
+use crate::answer;
+use crate::descendants::{Step, Stop, View};
+use crate::sys::{self, Reaped, Signals, signal};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// Stops all that is below us. `number` is the signal by which the supervisor ended.
+pub fn stop_everything(number: i32, grace_period: Duration, signals: &Signals) {
+    let view = View::open(sys::own_pid());
+    let now = Instant::now();
+    let mut stop = Stop::begin(now, now + grace_period, &[]);
+    let mut impatience = 0;
+    let mut has_spoken = false;
+    loop {
+        loop {
+            match sys::reap() {
+                Reaped::Ended(pid, _) => stop.note_end(pid, Instant::now()),
+                Reaped::Stopped(..) | Reaped::Continued(_) => {}
+                Reaped::Nothing => break,
+                Reaped::NoChildren => return,
+            }
+        }
+        if let Step::Stuck(left) = stop.step(Instant::now(), &view) {
+            let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
+            answer::complain(&format!("cannot kill, and leaves behind: pid {}", pids.join(", ")));
+            return;
+        }
+        // Not before everything was asked to end.
+        if !std::mem::replace(&mut has_spoken, true) {
+            answer::complain(&format!("the supervisor was killed by {}; stopping what it ran", signal::name(number)));
+        }
+        let timeout = stop.deadline().saturating_duration_since(Instant::now());
+        let _ = sys::wait_readable([Some(signals.as_fd())], Some(timeout));
+        while let Some(arrived) = signals.take() {
+            if signal::IMPATIENT.contains(&arrived.number) {
+                impatience += 1;
+                if impatience == 2 {
+                    stop.skip_grace_period(Instant::now());
+                }
+            }
+        }
+    }
+}

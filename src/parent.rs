@@ -1,0 +1,141 @@
+//! The watch on the process that we belong to. It is the process that is watched, not the thread of it that started us.
+//! Guard and supervisor both watch. Nothing is ever read from what is watched.
+
+use crate::descendants::{Process, process};
+use crate::error::{Error, plain};
+use crate::settings::{ParentPid, Settings};
+use crate::sys::{self, Epoll, Interest, Pid};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// How often to look where the kernel offers no pidfd.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What tells that the parent is gone.
+pub struct ParentWatch {
+    pid: Option<Pid>,
+    process: Watched,
+    pipe: Pipe,
+}
+
+enum Watched {
+    Nothing,
+    Gone,
+    /// Readable when the process has ended.
+    ByPidfd(OwnedFd),
+    /// Our parent: another one has taken us over when it is gone. Only who was started by it can tell.
+    ByParentPid(Pid),
+    /// Any other process: its place in /proc is empty, or another's.
+    ByProc(Process),
+}
+
+/// `--parent-fd`.
+enum Pipe {
+    None,
+    /// What cannot hang up, such as a file or /dev/null, has nobody at its other end.
+    Ended,
+    Open(OwnedFd),
+}
+
+impl ParentWatch {
+    /// Starts to watch what the settings name.
+    ///
+    /// # Errors
+    /// Usage: `--parent-fd` names no open descriptor.
+    pub fn open(settings: &Settings) -> Result<ParentWatch, Error> {
+        let parent = sys::parent_pid();
+        let pid = match settings.parent {
+            ParentPid::None => None,
+            // 0: the parent is in another PID namespace, or there is none, as for PID 1.
+            ParentPid::AtStart => (parent > 0).then_some(parent),
+            ParentPid::Given(pid) => Some(pid),
+        };
+        let pipe = match settings.parent_fd {
+            None => Pipe::None,
+            Some(number) => open_pipe(number)?,
+        };
+        Ok(ParentWatch { pid, process: pid.map_or(Watched::Nothing, |pid| watch(pid, parent)), pipe })
+    }
+
+    /// The process that is watched.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
+    /// In the supervisor, after the fork: our parent is the guard, and the guard's is to be told by /proc.
+    pub fn seen_from_below(self) -> ParentWatch {
+        let process = match self.process {
+            Watched::ByParentPid(pid) => process(pid).map_or(Watched::Gone, Watched::ByProc),
+            other => other,
+        };
+        ParentWatch { process, ..self }
+    }
+
+    /// Has `epoll` report this token when there may be news.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2) has them.
+    pub fn register(&self, epoll: &Epoll, token: u64) -> std::io::Result<()> {
+        if let Watched::ByPidfd(fd) = &self.process {
+            epoll.add(fd.as_fd(), token)?;
+        }
+        if let Pipe::Open(fd) = &self.pipe {
+            epoll.watch(fd.as_fd(), token, Interest::HangUp)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back [`ParentWatch::register`]. The other of the two processes that watch holds the same descriptors open, so
+    /// that closing them would not.
+    pub fn unregister(&self, epoll: &Epoll) {
+        if let Watched::ByPidfd(fd) = &self.process {
+            epoll.remove(fd.as_fd());
+        }
+        if let Pipe::Open(fd) = &self.pipe {
+            epoll.remove(fd.as_fd());
+        }
+    }
+
+    /// How long to wait for news at most.
+    pub fn tick(&self) -> Option<Duration> {
+        match self.process {
+            Watched::ByParentPid(_) | Watched::ByProc(_) => Some(TICK),
+            Watched::Nothing | Watched::Gone | Watched::ByPidfd(_) => None,
+        }
+    }
+
+    /// Whether the parent is gone. Looks without waiting.
+    pub fn is_parent_gone(&self) -> bool {
+        let is_gone = match &self.process {
+            Watched::Nothing => false,
+            Watched::Gone => true,
+            Watched::ByPidfd(fd) => sys::is_ready(fd.as_fd(), Interest::Readable),
+            Watched::ByParentPid(pid) => sys::parent_pid() != *pid,
+            Watched::ByProc(then) => process(then.pid).is_none_or(|now| now.started != then.started || now.is_zombie()),
+        };
+        let is_pipe_gone = match &self.pipe {
+            Pipe::None => false,
+            Pipe::Ended => true,
+            Pipe::Open(fd) => sys::is_ready(fd.as_fd(), Interest::HangUp),
+        };
+        is_gone || is_pipe_gone
+    }
+}
+
+fn open_pipe(number: i32) -> Result<Pipe, Error> {
+    let fd = sys::duplicate_descriptor(number)
+        .map_err(|error| Error::Usage(format!("`--parent-fd {number}` is no open descriptor: {}", plain(&error))))?;
+    let can_hang_up = Epoll::new().and_then(|epoll| epoll.watch(fd.as_fd(), 0, Interest::HangUp)).is_ok();
+    Ok(if can_hang_up { Pipe::Open(fd) } else { Pipe::Ended })
+}
+
+fn watch(pid: Pid, parent: Pid) -> Watched {
+    match sys::pidfd_open(pid) {
+        // It may have ended before the call, and its number been given to another.
+        Ok(_) if pid == parent && sys::parent_pid() != parent => Watched::Gone,
+        Ok(fd) => Watched::ByPidfd(fd),
+        Err(error) if sys::is_no_such_process(&error) => Watched::Gone,
+        Err(_) if pid == parent => Watched::ByParentPid(pid),
+        Err(_) => process(pid).map_or(Watched::Gone, Watched::ByProc),
+    }
+}

@@ -1,0 +1,52 @@
+//! The launchers above this one: a plugin that starts a launcher on a location that one of them runs would do so for ever.
+
+use super::spawn::LOCATIONS_VARIABLE;
+use crate::document::{Value, json};
+use crate::error::Error;
+use crate::settings::Settings;
+use std::path::{Path, PathBuf};
+
+/// # Errors
+/// Usage: the first location that a launcher above us runs already, or that none is named.
+pub fn refuse_circle(settings: &Settings) -> Result<(), Error> {
+    if settings.locations.is_none() && settings.program.is_empty() {
+        return Err(Error::Usage(super::NO_LOCATIONS.into()));
+    }
+    let taken = taken();
+    let locations = settings.locations.as_deref().unwrap_or_default();
+    match locations.iter().find(|location| taken.contains(&canonical(location))) {
+        None => Ok(()),
+        Some(location) => Err(Error::Usage(format!(
+            "`{}` is run already by a launcher above this one; give other locations",
+            location.display()
+        ))),
+    }
+}
+
+/// What launchers below us must not run: these locations, and those that we must not, as a JSON array.
+pub fn with_those_above(locations: &[PathBuf]) -> String {
+    let mut all = taken();
+    for location in locations {
+        let canonical = canonical(location);
+        if !all.contains(&canonical) {
+            all.push(canonical);
+        }
+    }
+    let mut text = String::new();
+    json::write(&Value::Array(all.into_iter().map(|path| Value::String(path.into())).collect()), &mut text);
+    text
+}
+
+fn taken() -> Vec<String> {
+    let text = std::env::var_os(LOCATIONS_VARIABLE).unwrap_or_default();
+    let Ok(Value::Array(taken)) = json::parse(text.as_encoded_bytes()) else { return Vec::new() };
+    let path = |value: &Value<'_>| match value {
+        Value::String(path) => Some(path.to_string()),
+        _ => None,
+    };
+    taken.iter().filter_map(path).collect()
+}
+
+fn canonical(location: &Path) -> String {
+    location.canonicalize().unwrap_or_else(|_| location.to_path_buf()).to_string_lossy().into_owned()
+}

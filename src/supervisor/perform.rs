@@ -1,0 +1,252 @@
+//! What the life of a plugin orders, done: forks, searches, signals, notices.
+
+use super::backoff::Backoff;
+use super::lifecycle::{Act, Event, Left, Rules, State, step};
+use super::{Plugin, Supervisor, spawn, token};
+use crate::descendants::{Hunt, Process, View};
+use crate::error::plain;
+use crate::log::{PluginId, Source};
+use crate::notice::{Notice, describe};
+use crate::plugin::plan::{Decision, Entry};
+use crate::sys::{self, Change, Mark, Pid};
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is left of a plugin and cannot be killed for so long is left behind.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Supervisor {
+    /// Something happened to a plugin: what follows is decided, and done, until nothing more follows.
+    pub(super) fn happen(&mut self, id: PluginId, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = Instant::now();
+            let Some(plugin) = self.plugins.get_mut(&id) else { return };
+            let rules = Rules { policy: plugin.policy, is_over: self.ending.is_some() };
+            let before = plugin.state;
+            let (state, acts) = step(before, event, rules, &mut plugin.backoff, now);
+            plugin.state = state;
+            self.note_state(id, before, state);
+            for act in acts {
+                events.extend(self.perform(id, act, now));
+            }
+        }
+    }
+
+    /// Keeps what is derived from the states of plugins.
+    fn note_state(&mut self, id: PluginId, before: State, after: State) {
+        if let Some(at) = before.deadline() {
+            self.deadlines.remove(&(at, id));
+        }
+        if let Some(at) = after.deadline() {
+            self.deadlines.insert((at, id));
+        }
+        self.at_work = self.at_work + usize::from(after.has_work()) - usize::from(before.has_work());
+    }
+
+    fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
+        match act {
+            Act::Spawn => return Some(self.spawn(id)),
+            Act::SayStarted => self.say_started(id),
+            Act::SayRestarting(delay) => self.say_restarting(id, delay),
+            Act::SayFailed => {
+                let plugin = self.plugins.get(&id)?;
+                self.say(&Notice::Failed { plugin: &plugin.name, reason: &plugin.problem });
+            }
+            Act::Settle(change) => self.settle(id, change),
+            Act::Search => return Some(Event::Found(self.search_for(id))),
+            Act::Ask => {
+                let plugin = self.plugins.get_mut(&id)?;
+                plugin.hunt.ask(&plugin.prey);
+            }
+            Act::Kill => self.kill(id, now),
+            Act::Forget => {
+                let plugin = self.plugins.remove(&id)?;
+                self.note_state(id, plugin.state, State::Ended);
+            }
+        }
+        None
+    }
+
+    // ------------------------------------------------------------ starting
+
+    /// Adds what was found to the plugins, or says why not.
+    pub(super) fn take_in(&mut self, entry: Entry) {
+        for warning in &entry.warnings {
+            self.say(&Notice::Warning { plugin: Some(&entry.name), reason: warning });
+        }
+        let command = match entry.decision {
+            Decision::Run { command, .. } => command,
+            Decision::Skip { reason } => return self.say(&Notice::Skipped { plugin: &entry.name, reason: &reason }),
+            Decision::Error { reason } => {
+                self.has_failed = true;
+                return self.say(&Notice::Failed { plugin: &entry.name, reason: &reason });
+            }
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let state = State::Waiting { until: Instant::now() };
+        let plugin = Plugin {
+            content: entry.fingerprint.digest,
+            name: entry.name,
+            path: entry.path,
+            command,
+            policy: self.settings.policy(&file_name),
+            mark: Mark::new(self.random, id as u64),
+            state,
+            backoff: Backoff::default(),
+            outcome: None,
+            prey: Vec::new(),
+            hunt: Hunt::default(),
+            is_given_up: false,
+            starts: 0,
+            last: None,
+            problem: String::new(),
+            counters: Arc::default(),
+        };
+        self.plugins.insert(id, plugin);
+        self.note_state(id, State::Ended, state);
+    }
+
+    /// Forks a plugin. How its exec goes is told later.
+    fn spawn(&mut self, id: PluginId) -> Event {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return Event::NotStarted { may_pass: false } };
+        plugin.starts += 1;
+        plugin.is_given_up = false;
+        plugin.hunt = Hunt::default();
+        if let Some(problem) = self.settings.configuration.problem() {
+            plugin.problem = problem;
+            return Event::NotStarted { may_pass: false };
+        }
+        let forked = spawn::plugin(&plugin.command, plugin.mark, &self.environment, &self.settings, &self.inherited);
+        let forked = match forked {
+            Ok(forked) => forked,
+            Err(error) => return not_started(plugin, &error),
+        };
+        for (stream, pipe) in forked.pipes {
+            let (name, counters) = (plugin.name.clone(), Arc::clone(&plugin.counters));
+            self.log.follow(Source { plugin: id, name, pipe, stream, counters });
+        }
+        let pid = forked.spawned.pid;
+        // Where the kernel has no memory to watch it, the outcome is asked for when the process ends.
+        let _ = self.epoll.add(forked.spawned.outcome.as_fd(), token::PLUGINS + id as u64);
+        plugin.outcome = Some(forked.spawned.outcome);
+        self.leaders.insert(pid, id);
+        self.has_children = true;
+        Event::Forked(pid)
+    }
+
+    /// The exec of a plugin failed. Its process is about to end.
+    pub(super) fn note_failed_start(&mut self, id: PluginId, error: &io::Error) {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        let event = not_started(plugin, error);
+        if let Some(leader) = plugin.state.leader()
+            && matches!(plugin.state, State::Starting { .. })
+        {
+            self.leaders.remove(&leader);
+        }
+        self.happen(id, event);
+    }
+
+    fn say_started(&self, id: PluginId) {
+        let Some(plugin) = self.plugins.get(&id) else { return };
+        let Some(pid) = plugin.state.leader() else { return };
+        self.say(&Notice::Started { plugin: &plugin.name, pid, command: &plugin.command });
+        for warning in spawn::refusals(&self.settings, pid) {
+            self.say(&Notice::Warning { plugin: Some(&plugin.name), reason: &warning });
+        }
+    }
+
+    fn say_restarting(&self, id: PluginId, delay: Duration) {
+        let Some(plugin) = self.plugins.get(&id) else { return };
+        let ended = plugin.last.map(describe).unwrap_or_default();
+        // It has ended, or was not even started.
+        let reason = if plugin.problem.is_empty() { &ended } else { &plugin.problem };
+        self.say(&Notice::Restarting { plugin: &plugin.name, reason, delay, count: plugin.starts });
+    }
+
+    /// Logs what a plugin wrote before its end, and then the end.
+    fn settle(&mut self, id: PluginId, change: Change) {
+        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        plugin.problem.clear();
+        let is_wanted =
+            self.ending.is_some() || matches!(plugin.state, State::Stopping(stopping) if stopping.is_wanted);
+        let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
+        self.log.settle(id, &notice);
+    }
+
+    // ------------------------------------------------------------ what is left of a plugin
+
+    /// Whom the search can see. Opened when it is first needed.
+    pub(super) fn view(&mut self) -> &View {
+        if self.view.is_none() {
+            let view = View::open(self.guard);
+            if let Some(problem) = view.problem() {
+                self.warn(&format!("{problem}: stopping process groups and direct children only"));
+            }
+            self.view = Some(view);
+        }
+        self.view.get_or_insert_with(|| View::open(self.guard))
+    }
+
+    fn search_for(&mut self, id: PluginId) -> Left {
+        if self.census.is_none() {
+            let has_children = self.has_children;
+            self.census = Some(self.view().look(has_children));
+        }
+        let others: HashSet<Pid> =
+            self.leaders.iter().filter(|(_, of)| **of != id).map(|(&leader, _)| leader).collect();
+        let Some(plugin) = self.plugins.get_mut(&id) else { return Left::Nothing };
+        let leader = plugin.state.leader();
+        let mut family: HashSet<Pid> = leader.into_iter().collect();
+        let is_its = |process: &&Process| {
+            // Whoever runs as another plugin is not this one's, whatever it inherited.
+            let is_its = !others.contains(&process.pid)
+                && (family.contains(&process.pid)
+                    || family.contains(&process.parent)
+                    || sys::mark_of(process.pid) == Some(plugin.mark));
+            if is_its {
+                family.insert(process.pid);
+            }
+            is_its
+        };
+        // Parents come before their children.
+        plugin.prey = self.census.iter().flatten().filter(is_its).copied().collect();
+        let is_nothing = plugin.prey.is_empty() || plugin.is_given_up;
+        if is_nothing && leader.is_none() { Left::Nothing } else { Left::Something }
+    }
+
+    fn kill(&mut self, id: PluginId, now: Instant) {
+        self.view();
+        let (Some(plugin), Some(view)) = (self.plugins.get_mut(&id), &self.view) else { return };
+        let killed = plugin.hunt.kill(&plugin.prey, view);
+        let is_late = matches!(plugin.state, State::Stopping(stopping) if stopping.kill_at + PATIENCE <= now);
+        if is_late && !plugin.prey.is_empty() && killed.unreachable.len() == plugin.prey.len() {
+            plugin.is_given_up = true;
+            self.warn_of_unreachable(&killed.unreachable);
+        }
+        self.say_killed(&killed.new);
+    }
+
+    pub(super) fn warn_of_unreachable(&self, left: &[Process]) {
+        for process in left {
+            self.warn(&format!("pid {} cannot be killed; leaving it behind", process.pid));
+        }
+    }
+
+    pub(super) fn say_killed(&self, processes: &[Process]) {
+        for process in processes {
+            let plugin = self.leaders.get(&process.group).and_then(|id| self.plugins.get(id));
+            self.say(&Notice::Killed { plugin: plugin.map(|plugin| plugin.name.as_os_str()), pid: process.pid });
+        }
+    }
+}
+
+fn not_started(plugin: &mut Plugin, error: &io::Error) -> Event {
+    plugin.problem = format!("cannot be started: {}", plain(error));
+    Event::NotStarted { may_pass: spawn::may_pass(error) }
+}

@@ -1,0 +1,181 @@
+//! The end of everything: when it begins, how long it may last, and the last words.
+
+use super::job::Job;
+use super::lifecycle::Event;
+use super::{Supervisor, token};
+use crate::descendants::{Step, Stop};
+use crate::link::{Order, Report};
+use crate::log::PluginId;
+use crate::notice::Notice;
+use crate::parent::ParentWatch;
+use crate::sys::{self, Interest, Pid, signal};
+use std::time::{Duration, Instant};
+
+/// What the last lines get to reach a reader that is alive, if the grace period is used up.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+/// How long the guard is to wait on while what was killed is not yet gone.
+const STILL_KILLING: Duration = Duration::from_secs(1);
+
+/// The stop of everything.
+pub struct Ending {
+    stop: Stop,
+    /// Somebody asked for it, so that a stalled reader is not waited for.
+    is_requested: bool,
+    /// How many signals came of the kind of which the second skips the grace period.
+    impatience: u32,
+    /// What is left cannot be killed.
+    has_given_up: bool,
+}
+
+impl Ending {
+    pub fn deadline(&self) -> Instant {
+        self.stop.deadline()
+    }
+
+    /// A process below us has ended.
+    pub fn note_end(&mut self, pid: Pid) {
+        self.stop.note_end(pid, Instant::now());
+    }
+}
+
+impl Supervisor {
+    /// Begins to stop everything, on request.
+    pub(super) fn stop(&mut self, reason: &str) {
+        if let Some(ending) = &mut self.ending {
+            ending.is_requested = true;
+            return;
+        }
+        if !self.plugins.is_empty() {
+            self.say(&Notice::Stopping { reason });
+        }
+        self.begin_stop(true);
+    }
+
+    fn begin_stop(&mut self, is_requested: bool) {
+        let now = Instant::now();
+        let longest = self.plugins.values().map(|plugin| plugin.policy.grace_period).max();
+        let of_program = self.job.as_ref().map(|_| self.settings.grace_period());
+        let grace_period = longest.max(of_program).unwrap_or(self.settings.grace_period());
+        if let (Some(link), true) = (&self.link, is_requested) {
+            link.send(&Report::Stopping(grace_period));
+        }
+        let last = now + grace_period;
+        let groups: Vec<Pid> = self.leaders.keys().copied().collect();
+        let stop = Stop::begin(now, last, &groups);
+        self.ending = Some(Ending { stop, is_requested, impatience: 0, has_given_up: false });
+        for id in self.plugins.keys().copied().collect::<Vec<PluginId>>() {
+            self.happen(id, Event::EverythingStops { last });
+        }
+    }
+
+    /// The second of them skips the grace period.
+    pub(super) fn lose_patience(&mut self) {
+        if let Some(ending) = &mut self.ending {
+            ending.impatience += 1;
+            if ending.impatience == 2 {
+                ending.stop.skip_grace_period(Instant::now());
+            }
+        }
+    }
+
+    /// Does what is due of the stop of everything.
+    pub(super) fn step_ending(&mut self) {
+        let now = Instant::now();
+        // Where no child is left there is nothing to search for.
+        let is_due = |ending: &&mut Ending| ending.stop.deadline() <= now;
+        if !self.has_children || self.ending.as_mut().filter(is_due).is_none() {
+            return;
+        }
+        self.view();
+        let (Some(ending), Some(view)) = (&mut self.ending, &self.view) else { return };
+        let step = ending.stop.step(now, view);
+        if let (Some(link), true) = (&self.link, ending.is_requested && now >= ending.stop.kill_at()) {
+            link.send(&Report::Stopping(STILL_KILLING));
+        }
+        match step {
+            Step::Nothing => {}
+            Step::Killed(new) => self.say_killed(&new),
+            Step::Stuck(left) => {
+                ending.has_given_up = true;
+                self.warn_of_unreachable(&left);
+            }
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_done(&mut self) -> bool {
+        match &self.ending {
+            Some(ending) => !self.has_children || ending.has_given_up,
+            None if self.at_work > 0 || self.is_program_running() || self.loader.is_busy => false,
+            None if !self.has_children => true,
+            None => {
+                // What the plugins left behind goes with the last of them.
+                self.begin_stop(false);
+                false
+            }
+        }
+    }
+
+    /// Logs the last words and returns the exit status.
+    pub(super) fn end(mut self) -> u8 {
+        if self.next_id > 0 {
+            self.say(&Notice::Stopped);
+        }
+        self.log.finish();
+        let now = Instant::now();
+        let is_requested = self.ending.as_ref().is_some_and(|ending| ending.is_requested);
+        let has_given_up = self.ending.as_ref().is_some_and(|ending| ending.has_given_up);
+        let mut last_words = self.ending.as_ref().filter(|ending| ending.is_requested).map(|ending| {
+            let grace_period = self.settings.grace_period();
+            ending.stop.kill_at().max(now + LAST_WORDS.min(grace_period.max(LAST_WORDS / 5)))
+        });
+        let mut ready = Vec::new();
+        while !sys::is_ready(self.log.ended(), Interest::Readable) {
+            let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let tick = self.parent.as_ref().and_then(ParentWatch::tick);
+            if timeout == Some(Duration::ZERO) {
+                break;
+            }
+            let _ = self.epoll.wait(&mut ready, timeout.into_iter().chain(tick).min());
+            if self.is_asked_to_stop(&ready, last_words.is_none()) {
+                let now = Instant::now();
+                last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
+            }
+        }
+        match self.job.as_ref().and_then(Job::status) {
+            Some(status) => status,
+            None if has_given_up => 1,
+            None if is_requested => 0,
+            None => u8::from(
+                self.has_failed
+                    || self.log.has_lost_lines()
+                    || self.plugins.values().any(|plugin| plugin.state.has_failed()),
+            ),
+        }
+    }
+
+    /// Whether somebody wants an end of the last words. `is_first`: nobody did so before.
+    fn is_asked_to_stop(&mut self, ready: &[u64], is_first: bool) -> bool {
+        let mut is_asked = false;
+        if ready.contains(&token::SIGNALS) {
+            while let Some(arrived) = self.signals.take() {
+                is_asked |= is_first && signal::STOPS.contains(&arrived.number);
+            }
+        }
+        if let Some(link) = &mut self.link {
+            let received = link.receive::<Order>();
+            let asks = |order: &Order| match order {
+                Order::Signal(number) if is_first => signal::STOPS.contains(number),
+                Order::Signal(number) => signal::IMPATIENT.contains(number),
+                Order::ParentGone | Order::TerminalGone => true,
+            };
+            is_asked |= received.is_over || received.messages.iter().any(asks);
+        }
+        let is_above_gone = self.link.is_some() && sys::parent_pid() != self.guard
+            || self.parent.as_ref().is_some_and(ParentWatch::is_parent_gone);
+        if is_above_gone {
+            self.let_go();
+        }
+        is_asked || is_above_gone
+    }
+}

@@ -102,8 +102,9 @@ struct Plugin {
     hunt: Hunt,
     /// What is left of it cannot be killed.
     is_given_up: bool,
-    /// How often it was started.
+    /// How often it was started, and when last.
     starts: u64,
+    began: Instant,
     last: Option<Change>,
     /// Why it could not be started.
     problem: String,
@@ -549,7 +550,8 @@ impl Supervisor {
 
     /// Reads everything again. Reloads that are asked for together are one.
     fn reload(&mut self) {
-        if self.loader.is_busy {
+        // Before PROGRAM runs nothing was searched for the first time.
+        if self.loader.is_busy || self.job.as_ref().is_some_and(|job| job.outcome.is_some()) {
             self.wants_reload = true;
         } else if self.ending.is_none() {
             self.reloads.begun += 1;
@@ -593,7 +595,7 @@ impl Plugin {
         Status {
             state: self.state.name(),
             pid: self.state.leader(),
-            uptime: self.state.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            uptime: now.saturating_duration_since(self.began),
             restarts: self.starts.saturating_sub(1),
             last: self.last,
             lines: self.counters.lines.load(Ordering::Relaxed),

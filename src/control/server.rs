@@ -10,12 +10,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// How many clients there may be; the oldest has to go for one more.
+/// How many clients there may be; for one more the oldest has to go that does not wait for us.
 const MOST_CLIENTS: usize = 256;
 /// The longest request.
 const LONGEST_REQUEST: usize = 64 * 1024;
 /// What requests and answers of all clients may take together, in bytes.
-const MOST_MEMORY: usize = 3 * 1024 * 1024;
+const MOST_MEMORY: usize = 2 * 1024 * 1024;
 
 /// A number that no other client of this launcher has.
 pub type ClientId = u64;
@@ -72,14 +72,16 @@ impl Server {
     /// Takes those who have come. Only the same user and root are let in.
     pub fn accept(&mut self, epoll: &Epoll) {
         while let Ok((stream, _)) = self.listener.accept() {
-            let is_allowed = sys::peer_user(stream.as_fd()).is_some_and(|user| user == 0 || user == sys::own_user());
+            let is_allowed = sys::peer(stream.as_fd()).is_some_and(|peer| [0, sys::own_user()].contains(&peer.user));
             if !is_allowed || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            if self.clients.len() == MOST_CLIENTS
-                && let Some((_, oldest)) = self.clients.pop_first()
-            {
-                epoll.remove(oldest.stream.as_fd());
+            if self.clients.len() == MOST_CLIENTS {
+                let stalls = |(_, client): &(&ClientId, &Client)| client.stage != Stage::Waiting;
+                let oldest = self.clients.iter().find(stalls).or(self.clients.first_key_value());
+                if let Some(id) = oldest.map(|(&id, _)| id) {
+                    self.let_go(id, epoll);
+                }
             }
             let id = self.next_id;
             self.next_id += 1;
@@ -154,6 +156,7 @@ impl Server {
     /// Answers with these records and that the request was carried out.
     pub fn confirm(&mut self, id: ClientId, mut records: Vec<u8>, epoll: &Epoll) {
         records.extend(Record::empty().flag("ok", true).end());
+        records.shrink_to_fit();
         self.answer(id, records, epoll);
     }
 

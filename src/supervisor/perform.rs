@@ -104,6 +104,7 @@ impl Supervisor {
             hunt: Hunt::default(),
             is_given_up: false,
             starts: 0,
+            began: Instant::now(),
             last: None,
             problem: String::new(),
             counters: Arc::default(),
@@ -116,6 +117,7 @@ impl Supervisor {
     fn spawn(&mut self, id: PluginId) -> Event {
         let Some(plugin) = self.plugins.get_mut(&id) else { return Event::NotStarted { may_pass: false } };
         plugin.starts += 1;
+        plugin.began = Instant::now();
         plugin.is_given_up = false;
         plugin.hunt = Hunt::default();
         if let Some(problem) = self.settings.configuration.problem() {

@@ -165,7 +165,7 @@ pub fn program(
     inherited: &Inherited,
 ) -> io::Result<Spawned> {
     let words = strings(words)?;
-    let environment = with(about_launcher, &[]);
+    let environment = with(about_launcher, &[control::VARIABLE.into()]);
     let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
         plugin: None,

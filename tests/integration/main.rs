@@ -11,6 +11,7 @@ mod sandbox;
 
 mod check;
 mod cli;
+mod control;
 mod discovery;
 mod environment;
 mod get;

@@ -148,8 +148,12 @@ impl Splitter {
 }
 
 /// The line without the `\r` of its end.
+#[inline(always)]
 pub fn without_carriage_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+    match line {
+        [rest @ .., b'\r'] => rest,
+        _ => line,
+    }
 }
 
 /// Where to cut so that no UTF-8 sequence is torn: before a sequence that the end cuts short.

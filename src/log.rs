@@ -161,7 +161,7 @@ impl Log {
         match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
             Ok(()) => queue.push(Order::Follow { token, source, frame, is_polled: false }),
             Err(error) => {
-                let reason = format!("its output is read by poll(2): epoll_ctl: {}", plain(&error));
+                let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
                 let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
                 if let Some(record) = warning.record(&queue.look) {
                     queue.push(Order::Write(record));
@@ -205,8 +205,7 @@ impl Log {
     }
 
     fn wake(&self, queue: &mut Queue) {
-        if !std::mem::replace(&mut queue.is_woken, true) {
-            let _ = (&self.wake).write(&[0]);
-        }
+        // Where that fails, the next order tries again.
+        queue.is_woken = queue.is_woken || (&self.wake).write(&[0]).is_ok();
     }
 }

@@ -58,6 +58,7 @@ fn run() -> Result<u8, Error> {
     };
     match command {
         Command::Run => {
+            plugin::missing::refuse_program(&arguments.operands)?;
             let settings = Settings::resolve(&arguments)?;
             log::claim_descriptor(settings.log_fd)?;
             supervisor::refuse_circle(&settings)?;

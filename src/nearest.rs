@@ -7,9 +7,19 @@ const REPLACED: usize = 3;
 
 /// The one of `known` that `word` was probably meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let ranked = known.into_iter().map(|candidate| (distance(word, candidate), candidate));
-    let near = ranked.filter(|&(distance, candidate)| distance <= limit(word, candidate));
-    near.min_by_key(|&(distance, _)| distance).map(|(_, candidate)| candidate)
+    nearest_of(word, &mut known.into_iter())
+}
+
+/// The same, compiled once.
+fn nearest_of<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut best = None;
+    for candidate in known {
+        let distance = distance(word, candidate);
+        if distance <= limit(word, candidate) && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 /// How far away a word may be: the shorter it is, the sooner it is another.

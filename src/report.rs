@@ -1,11 +1,12 @@
 //! `list` and `check`: the plan, as a table for people and as records for machines. Starts nothing.
 
 use crate::columns::{columns, wrap};
+use crate::configuration::room;
 use crate::error::Error;
 use crate::notice::Record;
+use crate::plugin::name::{self, Nature};
 use crate::plugin::plan::{self, Decision, Entry, Plan};
 use crate::settings::{Format, Settings};
-use crate::supervisor::NO_LOCATIONS;
 use crate::{escape, sys};
 use std::io;
 use std::os::fd::AsFd;
@@ -36,56 +37,60 @@ pub fn list(settings: &Settings) -> Result<u8, Error> {
 /// As [`list`].
 pub fn check(settings: &Settings) -> Result<u8, Error> {
     let plan = plan(settings)?;
-    let configuration = settings.configuration.problem();
+    let mut warnings: Vec<String> = settings.configuration.problem().into_iter().collect();
+    warnings.extend(room::problem(settings.configuration.len()));
+    warnings.extend(settings.warnings.iter().cloned());
+    warnings.extend(settings.without_effect(&stems(&plan)));
     let mut out = Vec::new();
-    let mut problems = 0;
+    let problems = plan.bad_locations.len()
+        + plan.entries.iter().flat_map(problems_of).count()
+        + plan.directory_advice.len()
+        + warnings.len();
     match settings.format {
-        Format::Json => records(&plan, true, &mut out),
-        Format::Text => {}
-    }
-    let mut say = |what: &[u8], problem: &str| {
-        problems += 1;
-        if settings.format == Format::Text {
-            row(what, problem, &mut out);
+        Format::Json => {
+            records(&plan, true, &mut out);
+            for (directory, advice) in &plan.directory_advice {
+                let location = directory.as_os_str().as_bytes();
+                out.extend(Record::empty().bytes("location", location).text("problem", advice).end());
+            }
+            for warning in &warnings {
+                out.extend(Record::empty().text("configuration", warning).end());
+            }
         }
-    };
-    for bad in &plan.bad_locations {
-        say(bad.location.as_os_str().as_bytes(), &bad.problem);
-    }
-    for entry in &plan.entries {
-        for problem in problems_of(entry) {
-            say(entry.path.as_os_str().as_bytes(), problem);
+        Format::Text => {
+            let mut say = |what: &[u8], problem: &str| row(what, problem, &mut out);
+            for bad in &plan.bad_locations {
+                say(bad.location.as_os_str().as_bytes(), &bad.problem);
+            }
+            for entry in &plan.entries {
+                problems_of(entry).for_each(|problem| say(entry.path.as_os_str().as_bytes(), problem));
+            }
+            for (directory, advice) in &plan.directory_advice {
+                say(directory.as_os_str().as_bytes(), advice);
+            }
+            for warning in &warnings {
+                say(b"configuration", warning);
+            }
+            let running = plan.entries.iter().filter(|entry| matches!(entry.decision, Decision::Run { .. })).count();
+            let files = plan.entries.iter().filter(|entry| !entry.is_empty_directory).count();
+            let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
+            out.extend(format!("{files} file{file}, {running} run here, {problems} problem{problem}\n").into_bytes());
         }
-    }
-    for (directory, advice) in &plan.directory_advice {
-        say(directory.as_os_str().as_bytes(), advice);
-    }
-    for warning in configuration.iter().chain(&settings.warnings) {
-        say(b"configuration", warning);
-    }
-    if settings.format == Format::Json {
-        for (directory, advice) in &plan.directory_advice {
-            out.extend(
-                Record::empty().bytes("location", directory.as_os_str().as_bytes()).text("problem", advice).end(),
-            );
-        }
-        for warning in configuration.iter().chain(&settings.warnings) {
-            out.extend(Record::empty().text("configuration", warning).end());
-        }
-    } else {
-        let running = plan.entries.iter().filter(|entry| matches!(entry.decision, Decision::Run { .. })).count();
-        let files = plan.entries.len();
-        let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
-        out.extend(format!("{files} file{file}, {running} run here, {problems} problem{problem}\n").into_bytes());
     }
     crate::answer::print(&out)?;
     Ok(u8::from(problems > 0))
 }
 
+/// The stems of all files that are plugins by their names, wherever they run.
+fn stems(plan: &Plan) -> Vec<String> {
+    let names = plan.entries.iter().filter_map(|entry| entry.path.file_name()).map(|name| name.to_string_lossy());
+    names.filter(|name| name::nature(name) == Nature::Plugin).map(|name| name::stem(&name).to_owned()).collect()
+}
+
 fn plan(settings: &Settings) -> Result<Plan, Error> {
     match &settings.locations {
         Some(locations) => Ok(plan::plan(locations, &settings.identity)),
-        None => Err(Error::Usage(NO_LOCATIONS.into())),
+        None => Err(Error::Usage(settings.no_locations.clone())),
     }
 }
 

@@ -50,10 +50,6 @@ use stopping::Ending;
 
 pub use above::refuse_circle;
 
-/// What to say where no source names a location.
-pub const NO_LOCATIONS: &str =
-    "no plugin locations: give a LOCATION, or name them in `runtime_plugin_locations` of --config FILE";
-
 /// How often to look at everything where the kernel refuses to wait for it.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -172,7 +168,7 @@ impl Supervisor {
         // Before this process leaves the caller's session, in which both belong.
         let job = match settings.program.is_empty() {
             true => None,
-            false => match spawn::program(&settings.program, about_launcher.clone(), &inherited) {
+            false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
                 Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
                 Err(error) => return cannot_run(&settings, &error),
             },
@@ -520,6 +516,9 @@ impl Supervisor {
     fn search(&mut self) {
         for warning in std::mem::take(&mut self.settings.warnings) {
             self.warn(&warning);
+        }
+        if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
+            self.warn(change.notice);
         }
         let locations = self.settings.locations.clone().unwrap_or_default();
         self.loader.search(locations, self.settings.identity.clone());

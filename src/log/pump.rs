@@ -26,6 +26,9 @@ const CALM: Duration = Duration::from_secs(1);
 /// How often to look at all pipes where neither epoll(7) nor poll(2) can be used.
 const BLIND_PAUSE: Duration = Duration::from_millis(50);
 
+/// Want of memory passes; a pipe that fails more often than this in a row is given up.
+const MOST_FAILURES: u32 = 100;
+
 /// The token of the pipe that says that there are orders.
 pub const WAKE: u64 = 0;
 
@@ -55,6 +58,8 @@ struct Followed {
     is_polled: bool,
     splitter: Splitter,
     bar: Bar,
+    /// How often reading failed since it last did not.
+    failures: u32,
     has_large_pipe: bool,
 }
 
@@ -63,6 +68,8 @@ struct Followed {
 enum Got {
     Bytes(usize),
     NothingNow,
+    /// It may do so the next time.
+    Failed,
     End,
 }
 
@@ -231,7 +238,7 @@ impl Pump {
                 self.input = input;
                 goes_on
             }
-            Got::NothingNow => true,
+            Got::NothingNow | Got::Failed => true,
             Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
         }
     }
@@ -247,8 +254,18 @@ impl Pump {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
                 return Got::NothingNow;
             }
-            Err(_) => return Got::End,
+            Err(_) if followed.failures < MOST_FAILURES => {
+                followed.failures += 1;
+                return Got::Failed;
+            }
+            Err(error) => {
+                let reason = format!("its output cannot be read: {}; what follows is lost", plain(&error));
+                let warning = Notice::Warning { plugin: Some(&followed.source.name), reason: &reason };
+                self.output.push(&[&warning.record(&self.look).unwrap_or_default()]);
+                return Got::End;
+            }
         };
+        followed.failures = 0;
         // Grown only when seen full, as pipe memory is a share of the user's: pipe(7).
         if count >= FULL_PIPE && !followed.has_large_pipe {
             followed.has_large_pipe = true;
@@ -314,11 +331,20 @@ impl Pump {
             meant.map(|(&token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
         for (token, mut waiting) in waiting {
             while waiting > 0 {
-                let Got::Bytes(count) = self.read_into_input(token) else { break };
-                let input = std::mem::take(&mut self.input);
-                self.log(&Pending { token, bytes: &input[..count] }, time);
-                self.input = input;
-                waiting = waiting.saturating_sub(count);
+                match self.read_into_input(token) {
+                    Got::Bytes(count) => {
+                        let input = std::mem::take(&mut self.input);
+                        self.log(&Pending { token, bytes: &input[..count] }, time);
+                        self.input = input;
+                        waiting = waiting.saturating_sub(count);
+                    }
+                    Got::Failed => {}
+                    Got::NothingNow => break,
+                    Got::End => {
+                        self.close(token, time);
+                        break;
+                    }
+                }
             }
             self.log_unfinished(token, time);
         }
@@ -345,7 +371,7 @@ impl Pump {
 impl Followed {
     fn new(source: Source, frame: Frame, is_polled: bool) -> Followed {
         let (splitter, bar) = (Splitter::default(), Bar::default());
-        Followed { source, frame, is_polled, splitter, bar, has_large_pipe: false }
+        Followed { source, frame, is_polled, splitter, bar, failures: 0, has_large_pipe: false }
     }
 
     /// Whether its lines go to standard error.

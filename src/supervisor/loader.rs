@@ -3,13 +3,13 @@
 
 use super::above;
 use crate::cli::Arguments;
+use crate::configuration::Location;
 use crate::error::Error;
 use crate::plugin::name::Identity;
 use crate::plugin::plan::{self, Plan};
 use crate::settings::Settings;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -17,7 +17,7 @@ use std::thread;
 /// What to read.
 enum Job {
     /// The files at these locations.
-    Search(Vec<PathBuf>, Identity),
+    Search(Vec<Location>, Identity),
     /// Everything again.
     Reload(Arc<Arguments>),
 }
@@ -59,7 +59,7 @@ impl Loader {
         Ok(Loader { jobs, results, woken, is_busy: false })
     }
 
-    pub fn search(&mut self, locations: Vec<PathBuf>, identity: Identity) {
+    pub fn search(&mut self, locations: Vec<Location>, identity: Identity) {
         self.order(Job::Search(locations, identity));
     }
 
@@ -88,27 +88,17 @@ impl Loader {
 fn load(job: Job) -> Result<Loaded, String> {
     let settings = match job {
         Job::Search(locations, identity) => {
-            let plan = fingerprinted(plan::plan(&locations, &identity));
+            let plan = plan::plan(&locations, &identity);
             return Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: None });
         }
         Job::Reload(arguments) => Settings::resolve(&arguments).map_err(into_message)?,
     };
     let locations = settings.locations.clone().unwrap_or_default();
     above::refuse_circle(&settings).map_err(into_message)?;
-    let plan = fingerprinted(plan::plan(&locations, &settings.identity));
+    let plan = plan::plan(&locations, &settings.identity);
     Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: Some(Box::new(settings)) })
 }
 
 fn into_message(error: Error) -> String {
     error.message().to_string()
-}
-
-fn fingerprinted(mut plan: Plan) -> Plan {
-    use std::hash::{DefaultHasher, Hasher};
-    for entry in &mut plan.entries {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&std::fs::read(&entry.path).unwrap_or_default());
-        entry.fingerprint.digest = hasher.finish();
-    }
-    plan
 }

@@ -3,6 +3,7 @@
 use super::backoff::Backoff;
 use super::lifecycle::{Act, Event, Left, Rules, State, step};
 use super::{Plugin, Supervisor, spawn, token};
+use crate::configuration::room;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
 use crate::log::{PluginId, Source};
@@ -127,7 +128,7 @@ impl Supervisor {
         let forked = spawn::plugin(&plugin.command, plugin.mark, &self.environment, &self.settings, &self.inherited);
         let forked = match forked {
             Ok(forked) => forked,
-            Err(error) => return not_started(plugin, &error),
+            Err(error) => return self.not_started(id, &error),
         };
         for (stream, pipe) in forked.pipes {
             let (name, counters) = (plugin.name.clone(), Arc::clone(&plugin.counters));
@@ -144,14 +145,29 @@ impl Supervisor {
 
     /// The exec of a plugin failed. Its process is about to end.
     pub(super) fn note_failed_start(&mut self, id: PluginId, error: &io::Error) {
+        let event = self.not_started(id, error);
         let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        let event = not_started(plugin, error);
         if let Some(leader) = plugin.state.leader()
             && matches!(plugin.state, State::Starting { .. })
         {
             self.leaders.remove(&leader);
         }
         self.happen(id, event);
+    }
+
+    fn not_started(&mut self, id: PluginId, error: &io::Error) -> Event {
+        let problem = match error.kind() {
+            io::ErrorKind::ArgumentListTooLong => {
+                let configuration = self.settings.configuration.len();
+                let all: usize = self.environment.iter().map(|variable| variable.count_bytes() + 1).sum();
+                room::too_small(configuration, all.saturating_sub(2 * configuration))
+            }
+            _ => format!("cannot be started: {}", plain(error)),
+        };
+        if let Some(plugin) = self.plugins.get_mut(&id) {
+            plugin.problem = problem;
+        }
+        Event::NotStarted { may_pass: spawn::may_pass(error) }
     }
 
     fn say_started(&self, id: PluginId) {
@@ -246,9 +262,4 @@ impl Supervisor {
             self.say(&Notice::Killed { plugin: plugin.map(|plugin| plugin.name.as_os_str()), pid: process.pid });
         }
     }
-}
-
-fn not_started(plugin: &mut Plugin, error: &io::Error) -> Event {
-    plugin.problem = format!("cannot be started: {}", plain(error));
-    Event::NotStarted { may_pass: spawn::may_pass(error) }
 }

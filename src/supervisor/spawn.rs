@@ -160,12 +160,19 @@ pub fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
 /// # Errors
 /// As pipe(2) and fork(2) have them.
 pub fn program(
-    words: &[OsString],
+    settings: &Settings,
     about_launcher: Vec<(OsString, OsString)>,
     inherited: &Inherited,
 ) -> io::Result<Spawned> {
-    let words = strings(words)?;
-    let environment = with(about_launcher, &[control::VARIABLE.into()]);
+    let words = strings(&settings.program)?;
+    let mut told = about_launcher;
+    // Where we have no socket a launcher above us may have one.
+    let mut unset = vec![control::VARIABLE.into()];
+    if let Some(change) = settings.environment_of_program() {
+        told.push((change.set_empty.into(), OsString::new()));
+        unset.push(change.removed.into());
+    }
+    let environment = with(told, &unset);
     let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
         plugin: None,

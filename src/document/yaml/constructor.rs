@@ -39,11 +39,10 @@ impl<'a, 'n> Constructor<'a, 'n> {
         Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: vec![false; nodes.len()] }
     }
 
-    /// Where a key was given that was there before, with its text, in the order of the document. An alias repeats
-    /// what it stands for, but not its warnings.
-    pub(super) fn repeated(&self) -> impl Iterator<Item = (usize, Cow<'a, str>)> {
-        let marked = self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated);
-        marked.map(|(node, _)| (node.offset(), self.nodes.scalar(node).unwrap_or_default()))
+    /// Where a key was given that was there before, in the order of the document. An alias repeats what it stands for,
+    /// but not its warnings.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated).map(|(node, _)| node.offset())
     }
 
     /// The value of a node, inside `depth` collections.
@@ -73,7 +72,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             }
             (Content::Mapping(_), Tag::Map) => self.mapping(index, depth),
             (_, Tag::Set) => self.refuse(node, "a set is no JSON: expected a list"),
-            (_, Tag::Unknown) => self.refuse(node, UNKNOWN_TAG),
+            (_, Tag::Unknown) => self.refuse_tag(node),
             _ => self.refuse(node, "the tag does not fit the value after it"),
         }
     }
@@ -90,7 +89,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             Tag::Binary => Err("binary data is no JSON: expected a string"),
             Tag::Merge => Err("`<<` stands for no value: expected the text in quotes"),
             Tag::Default => Err("`=` stands for no value: expected the text in quotes"),
-            Tag::Unknown => Err(UNKNOWN_TAG),
+            Tag::Unknown => return self.refuse_tag(node),
             _ => Err("the tag does not fit the value after it: expected a collection"),
         };
         value.or_else(|message| self.refuse(node, message))
@@ -171,7 +170,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             Tag::Float => number::float_key(&text),
             Tag::Timestamp => Err("a date cannot be a key in JSON: expected the text in quotes"),
             Tag::Binary => Err("binary data cannot be a key in JSON: expected a string"),
-            Tag::Unknown => Err(UNKNOWN_TAG),
+            Tag::Unknown => return self.refuse_tag(node),
             _ => Err("the tag does not fit the key after it"),
         };
         match key {
@@ -190,14 +189,20 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
+    /// A tag is no value: it is named.
+    #[cold]
+    fn refuse_tag<T>(&self, node: &Node) -> Result<T> {
+        let mut words = self.text[node.offset()..].split_ascii_whitespace();
+        let tag = words.find(|word| word.starts_with('!')).unwrap_or_default();
+        let known = "expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
+        self.refuse(node, &format!("unknown tag `{tag}`: {known}"))
+    }
+
     #[cold]
     fn refuse<T>(&self, node: &Node, message: &str) -> Result<T> {
         Err(malformed(self.text, node.offset(), message))
     }
 }
-
-const UNKNOWN_TAG: &str =
-    "an unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
 
 fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
     let is_one_of = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));

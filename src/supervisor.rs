@@ -28,6 +28,7 @@ use crate::parent::ParentWatch;
 use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
 use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, Reaped, SignalState, Signals, signal};
+use crate::watch::{Changes, Watch};
 use crate::witness::Stand;
 use backoff::Backoff;
 use job::Job;
@@ -74,6 +75,7 @@ mod token {
     pub const LOG: u64 = 5;
     pub const PROGRAM: u64 = 6;
     pub const CONTROL: u64 = 7;
+    pub const WATCH: u64 = 8;
     /// The outcome of a plugin's exec: this and its number.
     pub const PLUGINS: u64 = 1 << 32;
     /// A client of the control socket: this and its number.
@@ -131,6 +133,11 @@ pub struct Supervisor {
     reloads: Reloads,
     began: Instant,
     loader: Loader,
+    /// `None` while nothing is watched, and while the loader sets up the next.
+    watch: Option<Watch>,
+    changes: Changes,
+    /// It was said that not everything is watched.
+    has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
     environment: Vec<CString>,
@@ -202,6 +209,9 @@ impl Supervisor {
             reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
             began: Instant::now(),
             loader,
+            watch: None,
+            changes: Changes::default(),
+            has_said_unwatched: false,
             wants_reload: false,
             environment: Vec::new(),
             job,
@@ -286,7 +296,7 @@ impl Supervisor {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
         let of_plugins = self.deadlines.first().map(|(at, _)| *at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let deadline = [tick, of_plugins, of_all].into_iter().flatten().min();
+        let deadline = [tick, of_plugins, of_all, self.changes.due()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
@@ -302,6 +312,11 @@ impl Supervisor {
             token::SIGNALS => self.take_signals(),
             token::LINK => self.take_orders(),
             token::LOADER => self.take_loaded(),
+            token::WATCH => {
+                if self.watch.as_ref().is_some_and(Watch::take) {
+                    self.changes.note(Instant::now());
+                }
+            }
             token::PROGRAM => self.take_outcome_of_program(),
             // These are looked at in every turn.
             token::GUARD | token::PARENT | token::LOG => {}
@@ -520,16 +535,16 @@ impl Supervisor {
         if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
             self.warn(change.notice);
         }
-        let locations = self.settings.locations.clone().unwrap_or_default();
-        self.loader.search(locations, self.settings.identity.clone());
+        self.loader.search(&self.arguments, &self.settings);
     }
 
     fn take_loaded(&mut self) {
-        let Some(loaded) = self.loader.take() else { return };
+        let Some(answer) = self.loader.take() else { return };
         if self.ending.is_some() {
             return;
         }
-        match loaded {
+        self.begin_to_watch(answer.watch);
+        match answer.outcome {
             Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
             Ok(Loaded { plan, taken, settings: Some(settings) }) => {
                 self.reloads.last = Ok(self.renew(plan, &taken, *settings));
@@ -554,7 +569,30 @@ impl Supervisor {
             self.wants_reload = true;
         } else if self.ending.is_none() {
             self.reloads.begun += 1;
-            self.loader.reload(Arc::clone(&self.arguments));
+            let watch = self.watch.take();
+            if let Some(watch) = &watch {
+                self.epoll.remove(watch.as_fd());
+            }
+            self.loader.reload(&self.arguments, &self.settings, watch);
+        }
+    }
+
+    /// Watches what the loader has set up. That not everything is watched is said once.
+    fn begin_to_watch(&mut self, watch: Option<io::Result<Watch>>) {
+        let problem = match watch {
+            None => return,
+            Some(Err(error)) => Some(plain(&error)),
+            Some(Ok(watch)) => {
+                let problem = watch.problem();
+                let added = self.epoll.add(watch.as_fd(), token::WATCH);
+                self.watch = added.is_ok().then_some(watch);
+                problem.or(added.err().map(|error| plain(&error)))
+            }
+        };
+        if let Some(problem) = problem
+            && !std::mem::replace(&mut self.has_said_unwatched, true)
+        {
+            self.warn(&["--watch sees not every change: ", &problem, "; `reload` and SIGHUP do"].concat());
         }
     }
 
@@ -584,6 +622,9 @@ impl Supervisor {
             if is_start || self.deadlines.contains(&(at, id)) {
                 break;
             }
+        }
+        if self.changes.take_due(now) {
+            self.reload();
         }
         self.step_ending();
     }

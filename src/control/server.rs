@@ -161,7 +161,7 @@ impl Server {
     }
 
     fn answer(&mut self, id: ClientId, answer: Vec<u8>, epoll: &Epoll) {
-        let is_too_much = self.memory() + answer.len() > MOST_MEMORY;
+        let is_too_much = !self.make_room(id, answer.len(), epoll);
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.stage == Stage::Asking {
             epoll.remove(client.stream.as_fd());
@@ -170,7 +170,7 @@ impl Server {
         client.request = Vec::new();
         client.answer = match is_too_much {
             false => answer,
-            true => Record::empty().flag("ok", false).text("error", "too many clients read too slowly").end(),
+            true => Record::empty().flag("ok", false).text("error", "the answer is too long").end(),
         };
         if epoll.watch(client.stream.as_fd(), self.tokens + id, Interest::Writable).is_err() {
             self.clients.remove(&id);
@@ -208,7 +208,23 @@ impl Server {
         }
     }
 
+    /// Has those go that stall, the oldest first, until there is room for so many bytes: says whether there is.
+    fn make_room(&mut self, id: ClientId, bytes: usize, epoll: &Epoll) -> bool {
+        while self.memory() + bytes > MOST_MEMORY {
+            let stalls = |(other, client): &(&ClientId, &Client)| **other != id && client.memory() > 0;
+            let Some(oldest) = self.clients.iter().find(stalls).map(|(&oldest, _)| oldest) else { return false };
+            self.let_go(oldest, epoll);
+        }
+        true
+    }
+
     fn memory(&self) -> usize {
-        self.clients.values().map(|client| client.request.capacity() + client.answer.capacity()).sum()
+        self.clients.values().map(Client::memory).sum()
+    }
+}
+
+impl Client {
+    fn memory(&self) -> usize {
+        self.request.capacity() + self.answer.capacity()
     }
 }

@@ -3,11 +3,12 @@
 
 use super::above;
 use crate::cli::Arguments;
-use crate::configuration::Location;
+use crate::configuration::{self, Location};
 use crate::error::Error;
 use crate::plugin::name::Identity;
 use crate::plugin::plan::{self, Plan};
 use crate::settings::Settings;
+use crate::watch::Watch;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -18,8 +19,25 @@ use std::thread;
 enum Job {
     /// The files at these locations.
     Search(Vec<Location>, Identity),
-    /// Everything again.
-    Reload(Arc<Arguments>),
+    /// Everything again. Where that cannot be, these are the locations still.
+    Reload(Vec<Location>),
+}
+
+/// A job, and what goes with each.
+struct Order {
+    job: Job,
+    arguments: Arc<Arguments>,
+    is_watching: bool,
+    /// What was watched until now. Its end may take a while as well.
+    watch: Option<Watch>,
+}
+
+/// What came of a job.
+pub struct Answer {
+    /// What was read, or why it cannot be used.
+    pub outcome: Result<Loaded, String>,
+    /// What is watched from now on: set up before anything was read, so that no change falls between.
+    pub watch: Option<io::Result<Watch>>,
 }
 
 /// What was read.
@@ -33,8 +51,8 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    jobs: Sender<Job>,
-    results: Receiver<Result<Loaded, String>>,
+    orders: Sender<Order>,
+    results: Receiver<Answer>,
     woken: PipeReader,
     /// A job is being done.
     pub is_busy: bool,
@@ -46,33 +64,38 @@ impl Loader {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Loader> {
-        let (jobs, orders) = mpsc::channel();
+        let (sender, orders) = mpsc::channel();
         let (answers, results) = mpsc::channel();
         let (woken, mut wake) = io::pipe()?;
         thread::Builder::new().spawn(move || {
-            for job in orders {
-                if answers.send(load(job)).is_err() || wake.write_all(&[0]).is_err() {
+            for order in orders {
+                if answers.send(carry_out(order)).is_err() || wake.write_all(&[0]).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Loader { jobs, results, woken, is_busy: false })
+        Ok(Loader { orders: sender, results, woken, is_busy: false })
     }
 
-    pub fn search(&mut self, locations: Vec<Location>, identity: Identity) {
-        self.order(Job::Search(locations, identity));
+    /// Has the locations searched.
+    pub fn search(&mut self, arguments: &Arc<Arguments>, settings: &Settings) {
+        let job = Job::Search(settings.locations.clone().unwrap_or_default(), settings.identity.clone());
+        self.order(job, arguments, settings, None);
     }
 
-    pub fn reload(&mut self, arguments: Arc<Arguments>) {
-        self.order(Job::Reload(arguments));
+    /// Has everything read again. `watch`: what was watched until now.
+    pub fn reload(&mut self, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
+        let job = Job::Reload(settings.locations.clone().unwrap_or_default());
+        self.order(job, arguments, settings, watch);
     }
 
-    fn order(&mut self, job: Job) {
-        self.is_busy = self.jobs.send(job).is_ok();
+    fn order(&mut self, job: Job, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
+        let order = Order { job, arguments: Arc::clone(arguments), is_watching: settings.is_watching, watch };
+        self.is_busy = self.orders.send(order).is_ok();
     }
 
-    /// What was read, once [`Loader::news`] is readable; or why it cannot be used.
-    pub fn take(&mut self) -> Option<Result<Loaded, String>> {
+    /// What came of the job, once [`Loader::news`] is readable.
+    pub fn take(&mut self) -> Option<Answer> {
         let loaded = self.results.try_recv().ok()?;
         // One byte for each result.
         let _ = self.woken.read(&mut [0]);
@@ -85,20 +108,43 @@ impl Loader {
     }
 }
 
-fn load(job: Job) -> Result<Loaded, String> {
-    let settings = match job {
-        Job::Search(locations, identity) => {
-            let plan = plan::plan(&locations, &identity);
-            return Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: None });
+fn carry_out(order: Order) -> Answer {
+    let Order { job, arguments, is_watching, watch: old } = order;
+    // Before the configuration, which may have it that there is no watching.
+    let mut watch = Watch::open();
+    if let Ok(watch) = &mut watch {
+        configuration::files(&arguments).iter().for_each(|file| watch.follow(file.as_ref()));
+    }
+    let mut search = |locations: &[Location], is_watching: bool| {
+        if let (Ok(watch), true) = (&mut watch, is_watching) {
+            locations.iter().for_each(|location| watch.search(&location.path));
         }
-        Job::Reload(arguments) => Settings::resolve(&arguments).map_err(into_message)?,
+        is_watching
     };
-    let locations = settings.locations.clone().unwrap_or_default();
-    above::refuse_circle(&settings).map_err(into_message)?;
-    let plan = plan::plan(&locations, &settings.identity);
-    Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: Some(Box::new(settings)) })
+    let (outcome, is_watching) = match job {
+        Job::Search(locations, identity) => {
+            let is_watching = search(&locations, is_watching);
+            (Ok(load(&locations, &identity, None)), is_watching)
+        }
+        Job::Reload(before) => match resolve(&arguments) {
+            Ok(settings) => {
+                let locations = settings.locations.clone().unwrap_or_default();
+                let is_watching = search(&locations, settings.is_watching);
+                (Ok(load(&locations, &settings.identity.clone(), Some(Box::new(settings)))), is_watching)
+            }
+            Err(error) => (Err(error.message().to_string()), search(&before, is_watching)),
+        },
+    };
+    drop(old);
+    Answer { outcome, watch: is_watching.then_some(watch) }
 }
 
-fn into_message(error: Error) -> String {
-    error.message().to_string()
+fn load(locations: &[Location], identity: &Identity, settings: Option<Box<Settings>>) -> Loaded {
+    Loaded { plan: plan::plan(locations, identity), taken: above::with_those_above(locations), settings }
+}
+
+fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
+    let settings = Settings::resolve(arguments)?;
+    above::refuse_circle(&settings)?;
+    Ok(settings)
 }

@@ -329,7 +329,9 @@ fn a_launcher_below_another_leaves_its_socket_alone() {
     let program = format!("{inner} --parent-pid 0 & env {inner} --parent-pid 0");
     let running = run(&sandbox, &[]).args(["--", "sh", "-c", &program]).start();
     running.wait_for_stdout("[all_outer.sh] [all_inner.sh] ready");
-    wait_for("both of the program's", || running.stdout().matches("\n[all_inner.sh] ready").count() == 2);
+    wait_for("both of the program's", || {
+        running.stdout().lines().filter(|line| *line == "[all_inner.sh] ready").count() == 2
+    });
     let names: Vec<String> = plugins(&sandbox).iter().map(|record| record["plugin"].text()).collect();
     assert_eq!(names, ["all_outer.sh"]);
     for complaint in ["another launcher", "control socket"] {

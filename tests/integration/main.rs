@@ -33,3 +33,4 @@ mod settings;
 mod status;
 mod stop;
 mod terminal;
+mod watch;

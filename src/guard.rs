@@ -17,7 +17,6 @@ use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
 use crate::witness::{self, Witness};
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -213,8 +212,8 @@ impl Guard {
         if self.has_program {
             return self.pass_on(gathered);
         }
-        let numbers: BTreeSet<i32> = gathered.iter().map(|arrived| arrived.number).collect();
-        numbers.into_iter().for_each(|number| self.obey(number));
+        let came = |number: &i32| gathered.iter().any(|arrived| arrived.number == *number);
+        signal::IMPATIENT.into_iter().filter(came).for_each(|number| self.obey(number));
     }
 
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.

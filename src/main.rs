@@ -21,6 +21,7 @@ mod lmcache;
 mod log;
 mod nearest;
 mod notice;
+mod numbered;
 mod parent;
 mod plugin;
 mod report;

@@ -13,6 +13,7 @@ mod requests;
 #[cfg(test)]
 mod simulation;
 mod spawn;
+mod starting;
 mod stopping;
 
 use crate::answer::complain;
@@ -22,8 +23,9 @@ use crate::control::server::Server;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
 use crate::link::{Link, Order, Report};
-use crate::log::{Counters, Log, PluginId};
+use crate::log::{Counters, Log, PluginId, Stream};
 use crate::notice::{Notice, ReloadCounts, Status};
+use crate::numbered::{Numbered, Sorted};
 use crate::parent::ParentWatch;
 use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
@@ -36,8 +38,8 @@ use lifecycle::{Event, State};
 use loader::{Loaded, Loader};
 use requests::{Pending, Reloads};
 use spawn::Inherited;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CString, OsString};
 use std::hash::BuildHasher;
 use std::io::{self, PipeReader};
@@ -93,8 +95,14 @@ struct Plugin {
     mark: Mark,
     state: State,
     backoff: Backoff,
-    /// The process whose exec is under way.
+    /// Of an exec that is under way.
     outcome: Option<PipeReader>,
+    /// Its output, until the log follows it.
+    pipes: Vec<(Stream, PipeReader)>,
+    /// How its first process ended, where that was known before the outcome of its exec.
+    early_end: Option<Change>,
+    /// The process group of its latest run.
+    group: Option<Pid>,
     /// What was found of it last, and who of it was sent what.
     prey: Vec<Process>,
     hunt: Hunt,
@@ -142,12 +150,14 @@ pub struct Supervisor {
     wants_reload: bool,
     environment: Vec<CString>,
     job: Option<Job>,
-    plugins: BTreeMap<PluginId, Plugin>,
+    plugins: Numbered<PluginId, Plugin>,
     next_id: PluginId,
+    /// Plugins whose exec is under way, and since when.
+    starting: Vec<(PluginId, Instant)>,
     /// Which plugin a leader is of.
     leaders: HashMap<Pid, PluginId>,
     /// When something is due for a plugin.
-    deadlines: BTreeSet<(Instant, PluginId)>,
+    deadlines: Sorted<(Instant, PluginId)>,
     /// How many plugins run, or will.
     at_work: usize,
     /// Makes marks that no other launcher has.
@@ -215,10 +225,11 @@ impl Supervisor {
             wants_reload: false,
             environment: Vec::new(),
             job,
-            plugins: BTreeMap::new(),
+            plugins: Numbered::new(),
             next_id: 0,
+            starting: Vec::new(),
             leaders: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Sorted::new(),
             at_work: 0,
             random: RandomState::new().hash_one(0),
             view: None,
@@ -294,9 +305,10 @@ impl Supervisor {
     /// Waits for news, at most until something is due.
     fn wait(&self, ready: &mut Vec<u64>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let of_plugins = self.deadlines.first().map(|(at, _)| *at);
+        let of_plugins = self.deadlines.first().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let deadline = [tick, of_plugins, of_all, self.changes.due()].into_iter().flatten().min();
+        let own = [self.changes.due(), self.patience_ends()];
+        let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
@@ -326,7 +338,7 @@ impl Supervisor {
                 }
             }
             token::CLIENTS.. => self.take_from_client(token),
-            of_plugin => self.take_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
+            of_plugin => self.note_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
         }
     }
 
@@ -461,16 +473,9 @@ impl Supervisor {
             return;
         }
         match self.leaders.remove(&pid) {
-            Some(id) => {
-                // How its exec went comes before its end.
-                self.take_outcome(id);
-                if let Some(plugin) = self.plugins.get_mut(&id).filter(|plugin| plugin.state.leader() == Some(pid)) {
-                    plugin.last = Some(change);
-                    self.happen(id, Event::LeaderEnded(change));
-                }
-            }
+            Some(id) => self.note_end_of_leader(id, change),
             None => {
-                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| *id).collect();
+                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| id).collect();
                 in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
             }
         }
@@ -496,7 +501,7 @@ impl Supervisor {
 
     /// No process is left below us.
     fn note_nothing_left(&mut self) {
-        let stopping = |(id, plugin): (&PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(*id);
+        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(id);
         let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
         all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
     }
@@ -513,16 +518,6 @@ impl Supervisor {
             link.send(&Report::Program(job.pid()));
         }
         self.search();
-    }
-
-    /// How the exec of a plugin went, if that is known.
-    fn take_outcome(&mut self, id: PluginId) {
-        let Some(outcome) = self.plugins.get_mut(&id).and_then(|plugin| plugin.outcome.take()) else { return };
-        self.epoll.remove(outcome.as_fd());
-        match sys::exec_error(&outcome) {
-            None => self.happen(id, Event::Executed),
-            Some(error) => self.note_failed_start(id, &error),
-        }
     }
 
     // ------------------------------------------------------------ what was read
@@ -614,12 +609,15 @@ impl Supervisor {
     /// Does all that is due. At most one plugin is started before the next look at what came.
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
-        while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+        if self.patience_ends().is_some_and(|at| at <= now) {
+            self.take_outcomes();
+        }
+        while let Some((at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             let starts = |plugin: &Plugin| matches!(plugin.state, State::Waiting { .. });
             let is_start = self.plugins.get(&id).is_some_and(starts);
             self.happen(id, Event::Due);
             // A search that found something has its next time; what else is due at once would be due for ever.
-            if is_start || self.deadlines.contains(&(at, id)) {
+            if is_start || self.deadlines.contains((at, id)) {
                 break;
             }
         }

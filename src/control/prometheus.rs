@@ -1,6 +1,6 @@
 //! `status` as Prometheus scrapes it: the text exposition format 0.0.4. Pure, but for the time of day.
 
-use super::table::word;
+use super::table::{milliseconds, word};
 use crate::document::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,8 @@ struct Metric {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    value: fn(&Value<'_>, f64) -> Option<String>,
+    /// Of a record, at this time in milliseconds since the epoch.
+    value: fn(&Value<'_>, u64) -> Option<String>,
 }
 
 const METRICS: &[Metric] = &[
@@ -64,11 +65,11 @@ const PREFIX: &str = "lmcache_plugin_";
 
 /// All metrics of all plugins, and of the launcher.
 pub fn of_status(records: &[Value<'_>]) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     at(records, now)
 }
 
-fn at(records: &[Value<'_>], now: f64) -> String {
+fn at(records: &[Value<'_>], now: u64) -> String {
     let mut text = String::new();
     for launcher in records.iter().filter(|record| record.get("plugin").is_none()) {
         head(&mut text, "launcher_info", "gauge", "The launcher; its version is a label.");
@@ -103,9 +104,9 @@ fn number(record: &Value<'_>, key: &str) -> Option<String> {
     Some(word(record, key)).filter(|text| !text.is_empty())
 }
 
-fn started(record: &Value<'_>, now: f64) -> Option<String> {
-    let uptime: f64 = number(record, "uptime")?.parse().ok()?;
-    Some(format!("{:.3}", now - uptime))
+fn started(record: &Value<'_>, now: u64) -> Option<String> {
+    let started = now.saturating_sub(milliseconds(&word(record, "uptime"))?);
+    Some(format!("{}.{:03}", started / 1000, started % 1000))
 }
 
 /// A label's value: `\`, `"` and newlines escaped.
@@ -127,7 +128,7 @@ mod tests {
             r#"{"plugin":"d","state":"ended","restarts":0,"code":0,"lines":1,"bytes":2}"#,
         ];
         let records: Vec<Value<'_>> = lines.iter().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
-        let text = at(&records, 1000.0);
+        let text = at(&records, 1_000_000);
         for expected in [
             "lmcache_plugin_launcher_info{version=\"0.1.0\"} 1\n",
             "lmcache_plugin_launcher_start_time_seconds 899.500\n",

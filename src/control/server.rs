@@ -4,8 +4,8 @@
 use super::address::Address;
 use super::request::Request;
 use crate::notice::Record;
+use crate::numbered::Numbered;
 use crate::sys::{self, Epoll, Interest};
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,7 +25,7 @@ pub struct Server {
     pub address: Address,
     listener: UnixListener,
     /// By their numbers: the first is the oldest.
-    clients: BTreeMap<ClientId, Client>,
+    clients: Numbered<ClientId, Client>,
     next_id: ClientId,
     /// Added to the number of a client, its token.
     tokens: u64,
@@ -66,7 +66,7 @@ impl Server {
         tokens: u64,
     ) -> std::io::Result<Server> {
         epoll.add(listener.as_fd(), token)?;
-        Ok(Server { address, listener, clients: BTreeMap::new(), next_id: 0, tokens })
+        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, tokens })
     }
 
     /// Takes those who have come. Only the same user and root are let in.
@@ -77,9 +77,9 @@ impl Server {
                 continue;
             }
             if self.clients.len() == MOST_CLIENTS {
-                let stalls = |(_, client): &(&ClientId, &Client)| client.stage != Stage::Waiting;
-                let oldest = self.clients.iter().find(stalls).or(self.clients.first_key_value());
-                if let Some(id) = oldest.map(|(&id, _)| id) {
+                let stalls = |(_, client): &(ClientId, &Client)| client.stage != Stage::Waiting;
+                let stalling = self.clients.iter().find(stalls).map(|(id, _)| id);
+                if let Some(id) = stalling.or(self.clients.oldest()) {
                     self.let_go(id, epoll);
                 }
             }
@@ -87,7 +87,7 @@ impl Server {
             self.next_id += 1;
             if epoll.add(stream.as_fd(), self.tokens + id).is_ok() {
                 let client = Client { stream, request: Vec::new(), answer: Vec::new(), sent: 0, stage: Stage::Asking };
-                self.clients.insert(id, client);
+                self.clients.push(id, client);
             }
         }
     }
@@ -211,8 +211,8 @@ impl Server {
     /// Has those go that stall, the oldest first, until there is room for so many bytes: says whether there is.
     fn make_room(&mut self, id: ClientId, bytes: usize, epoll: &Epoll) -> bool {
         while self.memory() + bytes > MOST_MEMORY {
-            let stalls = |(other, client): &(&ClientId, &Client)| **other != id && client.memory() > 0;
-            let Some(oldest) = self.clients.iter().find(stalls).map(|(&oldest, _)| oldest) else { return false };
+            let stalls = |(other, client): &(ClientId, &Client)| *other != id && client.memory() > 0;
+            let Some(oldest) = self.clients.iter().find(stalls).map(|(oldest, _)| oldest) else { return false };
             self.let_go(oldest, epoll);
         }
         true

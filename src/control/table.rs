@@ -89,10 +89,17 @@ pub fn word(record: &Value<'_>, key: &str) -> String {
     }
 }
 
+/// Seconds with up to three decimals, in milliseconds.
+pub fn milliseconds(seconds: &str) -> Option<u64> {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let fraction = [fraction, "000"].concat();
+    Some(whole.parse::<u64>().ok()?.checked_mul(1000)? + fraction.get(..3)?.parse::<u64>().ok()?)
+}
+
 /// Seconds as `12s`, `3m 20s`, `5h 3m`, `2d 4h`.
 fn time(seconds: &str) -> String {
-    let Ok(seconds) = seconds.parse::<f64>() else { return "-".into() };
-    let seconds = seconds as u64;
+    let Some(milliseconds) = milliseconds(seconds) else { return "-".into() };
+    let seconds = milliseconds / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),

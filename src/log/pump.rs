@@ -8,10 +8,10 @@ use super::{PluginId, Source, Stream};
 use crate::error::plain;
 use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
+use crate::numbered::Numbered;
 use crate::settings::Format;
 use crate::sys::{self, Epoll};
 use crate::timestamp::Timestamp;
-use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ pub struct Pump {
     /// How many sources epoll(7) does not watch.
     polled: usize,
     look: Look,
-    sources: BTreeMap<u64, Followed>,
+    sources: Numbered<u64, Followed>,
     /// Of these sources a line is to be logged before its end, if no more comes until then.
     bars: Vec<(u64, Instant)>,
     /// When orders were taken last.
@@ -99,7 +99,7 @@ impl Pump {
             epoll,
             has_epoll: has_epoll.is_ok(),
             look,
-            sources: BTreeMap::new(),
+            sources: Numbered::new(),
             polled: 0,
             bars: Vec::new(),
             time: Timestamp::default(),
@@ -149,7 +149,7 @@ impl Pump {
         // epoll(7) can itself be polled, for what it watches.
         let polled = self.sources.iter().filter(|(_, followed)| followed.is_polled || !self.has_epoll);
         let (mut tokens, mut fds): (Vec<u64>, Vec<_>) =
-            polled.map(|(&token, followed)| (token, followed.source.pipe.as_fd())).unzip();
+            polled.map(|(token, followed)| (token, followed.source.pipe.as_fd())).unzip();
         tokens.push(WAKE);
         fds.push(if self.has_epoll { self.epoll.as_fd() } else { self.woken.as_fd() });
         ready.clear();
@@ -163,7 +163,7 @@ impl Pump {
             Err(_) => {
                 // No pipe of ours blocks.
                 thread::sleep(BLIND_PAUSE);
-                ready.extend(self.sources.keys());
+                ready.extend(self.sources.numbers());
             }
         }
     }
@@ -181,7 +181,7 @@ impl Pump {
                 Order::Write(record) | Order::Status(record) => self.output.push(&[&record]),
                 Order::Follow { token, source, frame, is_polled } => {
                     self.polled += usize::from(is_polled);
-                    self.sources.insert(token, Followed::new(source, frame, is_polled));
+                    self.sources.push(token, Followed::new(source, frame, is_polled));
                 }
                 Order::Settle { plugin, time, record } => {
                     let is_its_own = |token| self.sources.get(&token).is_some_and(|it| it.source.plugin == plugin);
@@ -328,7 +328,7 @@ impl Pump {
     fn settle(&mut self, is_meant: impl Fn(PluginId) -> bool, time: &Timestamp) {
         let meant = self.sources.iter().filter(|(_, followed)| is_meant(followed.source.plugin));
         let waiting: Vec<(u64, usize)> =
-            meant.map(|(&token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
+            meant.map(|(token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
         for (token, mut waiting) in waiting {
             while waiting > 0 {
                 match self.read_into_input(token) {

@@ -8,11 +8,11 @@ use crate::error::Error;
 use crate::plugin::name::Identity;
 use crate::plugin::plan::{self, Plan};
 use crate::settings::Settings;
+use crate::sys::{self, Interest};
 use crate::watch::Watch;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What to read.
@@ -51,11 +51,19 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    orders: Sender<Order>,
-    results: Receiver<Answer>,
+    desk: Arc<Mutex<Desk>>,
+    /// A byte for each job, and one for each result.
+    wake: PipeWriter,
     woken: PipeReader,
     /// A job is being done.
     pub is_busy: bool,
+}
+
+/// What passes between the two threads.
+#[derive(Default)]
+struct Desk {
+    order: Option<Order>,
+    answer: Option<Answer>,
 }
 
 impl Loader {
@@ -64,17 +72,20 @@ impl Loader {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Loader> {
-        let (sender, orders) = mpsc::channel();
-        let (answers, results) = mpsc::channel();
-        let (woken, mut wake) = io::pipe()?;
+        let desk: Arc<Mutex<Desk>> = Arc::default();
+        let desk_of_thread = Arc::clone(&desk);
+        let (mut jobs, wake) = io::pipe()?;
+        let (woken, mut results) = io::pipe()?;
         thread::Builder::new().spawn(move || {
-            for order in orders {
-                if answers.send(carry_out(order)).is_err() || wake.write_all(&[0]).is_err() {
+            while let Ok(1) = jobs.read(&mut [0]) {
+                let order = lock(&desk_of_thread).order.take();
+                lock(&desk_of_thread).answer = order.map(carry_out);
+                if results.write_all(&[0]).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Loader { orders: sender, results, woken, is_busy: false })
+        Ok(Loader { desk, wake, woken, is_busy: false })
     }
 
     /// Has the locations searched.
@@ -89,23 +100,30 @@ impl Loader {
         self.order(job, arguments, settings, watch);
     }
 
+    /// One job at a time: the one before has been taken.
     fn order(&mut self, job: Job, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
         let order = Order { job, arguments: Arc::clone(arguments), is_watching: settings.is_watching, watch };
-        self.is_busy = self.orders.send(order).is_ok();
+        lock(&self.desk).order = Some(order);
+        self.is_busy = self.wake.write_all(&[0]).is_ok();
     }
 
     /// What came of the job, once [`Loader::news`] is readable.
     pub fn take(&mut self) -> Option<Answer> {
-        let loaded = self.results.try_recv().ok()?;
-        // One byte for each result.
+        if !sys::is_ready(self.woken.as_fd(), Interest::Readable) {
+            return None;
+        }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        Some(loaded)
+        lock(&self.desk).answer.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
     }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn carry_out(order: Order) -> Answer {

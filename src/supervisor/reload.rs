@@ -82,7 +82,7 @@ impl Supervisor {
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
         self.log.align(plan.names());
         let unreadable = plan.bad_locations.iter().filter(|bad| !bad.is_gone).map(|bad| bad.location.clone());
-        let known: Vec<Known<'_>> = self.plugins.iter().map(|(&id, plugin)| plugin.known(id)).collect();
+        let known: Vec<Known<'_>> = self.plugins.iter().map(|(id, plugin)| plugin.known(id)).collect();
         let changes = compare(&known, plan.entries, are_all_new, &unreadable.collect::<Vec<_>>());
         self.apply(changes)
     }

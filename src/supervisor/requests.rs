@@ -7,7 +7,6 @@ use crate::control::server::{Asked, ClientId};
 use crate::log::PluginId;
 use crate::nearest::nearest;
 use crate::notice::{Record, ReloadCounts};
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Instant;
 
@@ -53,13 +52,18 @@ impl Supervisor {
     /// The plugins of these names, all of them where there is none.
     fn find(&self, names: &[OsString]) -> Result<Vec<PluginId>, String> {
         if names.is_empty() {
-            return Ok(self.plugins.keys().copied().collect());
+            return Ok(self.plugins.numbers());
         }
-        let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(&id, _)| id);
+        let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(id, _)| id);
         // Once each, however often it is named.
-        let ids: Result<BTreeSet<PluginId>, String> =
-            names.iter().map(|name| id_of(name).ok_or_else(|| self.no_such(name))).collect();
-        Ok(ids?.into_iter().collect())
+        let mut ids = Vec::new();
+        for name in names {
+            let id = id_of(name).ok_or_else(|| self.no_such(name))?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
     }
 
     fn no_such(&self, name: &OsString) -> String {

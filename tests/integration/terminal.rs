@@ -244,8 +244,15 @@ fn the_tables_of_list_and_check_fit_the_width_and_hide_nothing() {
     ]);
     for columns in [40, 60, 80, 200] {
         for (table, told) in [
-            ("list", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker`?", "what_it_does.sh"][..]),
-            ("check", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker`?"]),
+            (
+                "list",
+                &[
+                    "`/opt/none/of/this/exists/ruby`doesnotexist",
+                    "didyoumean`worker_\u{76e3}\u{8996}.sh`?",
+                    "what_it_does.sh",
+                ][..],
+            ),
+            ("check", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker"]),
         ] {
             let command = [crate::sandbox::LAUNCHER, table, "--role", "worker", "plugins"];
             let text = plain(&on_terminal(&sandbox, columns, &command).output().text());

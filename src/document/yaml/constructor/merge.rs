@@ -167,7 +167,23 @@ fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
     }
 }
 
+/// Whether two floats have the same value as decimals; two that are written differently and are one double are not.
 fn is_same_float(one: &str, other: &str) -> bool {
-    let bits = |text: &str| text.contains(['.', 'e']).then(|| text.parse::<f64>().ok().map(f64::to_bits)).flatten();
-    bits(one).is_some_and(|one| bits(other) == Some(one))
+    let is_float = |text: &str| text.contains(['.', 'e', 'E']);
+    is_float(one) && is_float(other) && decimal(one) == decimal(other)
+}
+
+/// Sign, digits without zeros around them, and the power of ten of the last digit.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((is_negative, String::new(), 0));
+    }
+    let power = exponent.trim_start_matches('+').parse::<i64>().ok()?.checked_sub(fraction.len() as i64)?;
+    Some((is_negative, significant.to_owned(), power + (digits.len() - significant.len()) as i64))
 }

@@ -91,6 +91,23 @@ fn a_complaint_never_waits_for_who_reads_standard_error() {
 }
 
 #[test]
+fn what_a_plugin_prints_stands_behind_its_start() {
+    let sandbox = Sandbox::new();
+    for number in 0..50 {
+        sandbox.plugin(format!("all_{number}.sh"), "#!/bin/sh\necho here\n");
+    }
+    let mut started = std::collections::HashSet::new();
+    for record in sandbox.run_json(&[]).output().records() {
+        if record["event"] == "started" {
+            started.insert(record["plugin"].text());
+        } else if record["event"] == "output" {
+            assert!(started.contains(&record["plugin"].text()), "{record:?} before its start");
+        }
+    }
+    assert_eq!(started.len(), 50);
+}
+
+#[test]
 fn what_was_read_after_the_stop_began_stands_behind_it() {
     // Busy until the signal, and quick to answer it.
     let plugin = "#!/usr/bin/perl\n$| = 1;\n$SIG{TERM} = sub { syswrite STDOUT, \"bye\\n\"; exit 0 };\n\

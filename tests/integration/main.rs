@@ -19,6 +19,7 @@ mod install;
 mod interpreter;
 mod lifetime;
 mod log;
+mod manual;
 mod messages;
 mod naming;
 mod neighbours;

@@ -280,6 +280,15 @@ fn file_name(arguments: &Arguments) -> Option<OsString> {
     typed.or_else(|| std::env::var_os("LMCACHE_CONFIG_FILE")).filter(|name| !name.is_empty())
 }
 
+/// The files that are read: what they say may change.
+pub fn files(arguments: &Arguments) -> Vec<OsString> {
+    let of_extra = match arguments.value(Opt::ExtraConfig).map(OsStr::as_bytes) {
+        Some([b'@', name @ ..]) => Some(OsStr::from_bytes(name).to_os_string()),
+        _ => None,
+    };
+    file_name(arguments).into_iter().chain(of_extra).filter(|name| !file::is_standard_input(name)).collect()
+}
+
 /// What LMCache puts in the place of the file's `extra_config`.
 fn replacement_source() -> Option<Source> {
     const NAME: &str = "LMCACHE_EXTRA_CONFIG";

@@ -8,7 +8,7 @@ mod takeover;
 
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
-use crate::control::address::Address;
+use crate::control::address::{self, Address};
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         return Ok(0);
     }
     let has_program = !settings.program.is_empty();
-    let control = listen(&mut settings)?;
+    let control = listen(&arguments, &mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
     if parent.pid() == Some(sys::parent_pid()) {
@@ -100,8 +100,9 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
 }
 
 /// Opens the control socket. It never keeps PROGRAM from running.
-fn listen(settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
-    let Some(path) = settings.control.take() else { return Ok(None) };
+fn listen(arguments: &Arguments, settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
+    let of_file = settings.control.take();
+    let Some(path) = address::wanted(arguments).or(of_file) else { return Ok(None) };
     match Address::listen(&path) {
         Ok(control) => Ok(Some(control)),
         Err(problem) if settings.program.is_empty() => Err(Error::Usage(problem)),

@@ -29,6 +29,7 @@ mod settings;
 mod supervisor;
 mod sys;
 mod timestamp;
+mod watch;
 mod witness;
 
 use answer::print;

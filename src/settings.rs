@@ -4,7 +4,7 @@ mod extra;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
-use crate::control::{self, client::Form};
+use crate::control::client::Form;
 use crate::error::Error;
 use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
@@ -35,9 +35,8 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
-    /// The socket on which requests are answered.
+    /// The socket on which requests are answered, where the file names it.
     pub control: Option<PathBuf>,
-    #[allow(dead_code)]
     /// Whether a change of what was read is a reload.
     pub is_watching: bool,
     /// The number of the descriptor that takes the log.
@@ -191,7 +190,7 @@ impl Settings {
                 Some(pid) => ParentPid::Given(pid),
             },
             parent_fd: within(arguments, Opt::ParentFd, 0, i32::MAX)?,
-            control: control(arguments).or(extra.control),
+            control: extra.control,
             is_watching: arguments.value(Opt::Watch).is_some() || extra.is_watching.unwrap_or(false),
             log_fd: within(arguments, Opt::LogFd, 0, i32::MAX)?.unwrap_or(1),
             program: arguments.program.clone(),
@@ -221,14 +220,6 @@ fn overridable(mut policies: Vec<(String, Override)>, arguments: &Arguments) -> 
 /// The value of an option, or of the variables that stand for it.
 fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString> {
     arguments.value(option).map(OsStr::to_os_string).or_else(|| variable_of_lmcache(variable).map(|(_, value)| value))
-}
-
-/// Where the command line or the environment wants requests to be answered. What a launcher above us tells those that it
-/// started, us too, is its own socket.
-fn control(arguments: &Arguments) -> Option<PathBuf> {
-    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
-    let variable = std::env::var_os(control::VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
-    arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }
 
 /// A whole number of the identity: its value, and the text that plugins get.

@@ -30,6 +30,7 @@ use crate::parent::ParentWatch;
 use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
 use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, Reaped, SignalState, Signals, signal};
+use crate::watch::{Changes, Watch};
 use crate::witness::Stand;
 use backoff::Backoff;
 use job::Job;
@@ -76,6 +77,7 @@ mod token {
     pub const LOG: u64 = 5;
     pub const PROGRAM: u64 = 6;
     pub const CONTROL: u64 = 7;
+    pub const WATCH: u64 = 8;
     /// The outcome of a plugin's exec: this and its number.
     pub const PLUGINS: u64 = 1 << 32;
     /// A client of the control socket: this and its number.
@@ -106,8 +108,9 @@ struct Plugin {
     hunt: Hunt,
     /// What is left of it cannot be killed.
     is_given_up: bool,
-    /// How often it was started.
+    /// How often it was started, and when last.
     starts: u64,
+    began: Instant,
     last: Option<Change>,
     /// Why it could not be started.
     problem: String,
@@ -138,6 +141,11 @@ pub struct Supervisor {
     reloads: Reloads,
     began: Instant,
     loader: Loader,
+    /// `None` while nothing is watched, and while the loader sets up the next.
+    watch: Option<Watch>,
+    changes: Changes,
+    /// It was said that not everything is watched.
+    has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
     environment: Vec<CString>,
@@ -211,6 +219,9 @@ impl Supervisor {
             reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
             began: Instant::now(),
             loader,
+            watch: None,
+            changes: Changes::default(),
+            has_said_unwatched: false,
             wants_reload: false,
             environment: Vec::new(),
             job,
@@ -299,7 +310,8 @@ impl Supervisor {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
         let of_plugins = self.deadlines.first().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let deadline = [tick, of_plugins, of_all, self.patience_ends()].into_iter().flatten().min();
+        let own = [self.changes.due(), self.patience_ends()];
+        let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.wait_at_most(timeout, ready);
     }
@@ -319,6 +331,11 @@ impl Supervisor {
             token::SIGNALS => self.take_signals(),
             token::LINK => self.take_orders(),
             token::LOADER => self.take_loaded(),
+            token::WATCH => {
+                if self.watch.as_ref().is_some_and(Watch::take) {
+                    self.changes.note(Instant::now());
+                }
+            }
             token::PROGRAM => self.take_outcome_of_program(),
             // These are looked at in every turn.
             token::GUARD | token::PARENT | token::LOG => {}
@@ -520,16 +537,16 @@ impl Supervisor {
         if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
             self.warn(change.notice);
         }
-        let locations = self.settings.locations.clone().unwrap_or_default();
-        self.loader.search(locations, self.settings.identity.clone());
+        self.loader.search(&self.arguments, &self.settings);
     }
 
     fn take_loaded(&mut self) {
-        let Some(loaded) = self.loader.take() else { return };
+        let Some(answer) = self.loader.take() else { return };
         if self.ending.is_some() {
             return;
         }
-        match loaded {
+        self.begin_to_watch(answer.watch);
+        match answer.outcome {
             Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
             Ok(Loaded { plan, taken, settings: Some(settings) }) => {
                 self.reloads.last = Ok(self.renew(plan, &taken, *settings));
@@ -549,11 +566,35 @@ impl Supervisor {
 
     /// Reads everything again. Reloads that are asked for together are one.
     fn reload(&mut self) {
-        if self.loader.is_busy {
+        // Before PROGRAM runs nothing was searched for the first time.
+        if self.loader.is_busy || self.job.as_ref().is_some_and(|job| job.outcome.is_some()) {
             self.wants_reload = true;
         } else if self.ending.is_none() {
             self.reloads.begun += 1;
-            self.loader.reload(Arc::clone(&self.arguments));
+            let watch = self.watch.take();
+            if let Some(watch) = &watch {
+                self.epoll.remove(watch.as_fd());
+            }
+            self.loader.reload(&self.arguments, &self.settings, watch);
+        }
+    }
+
+    /// Watches what the loader has set up. That not everything is watched is said once.
+    fn begin_to_watch(&mut self, watch: Option<io::Result<Watch>>) {
+        let problem = match watch {
+            None => return,
+            Some(Err(error)) => Some(plain(&error)),
+            Some(Ok(watch)) => {
+                let problem = watch.problem();
+                let added = self.epoll.add(watch.as_fd(), token::WATCH);
+                self.watch = added.is_ok().then_some(watch);
+                problem.or(added.err().map(|error| plain(&error)))
+            }
+        };
+        if let Some(problem) = problem
+            && !std::mem::replace(&mut self.has_said_unwatched, true)
+        {
+            self.warn(&["--watch sees not every change: ", &problem, "; `reload` and SIGHUP do"].concat());
         }
     }
 
@@ -587,6 +628,9 @@ impl Supervisor {
                 break;
             }
         }
+        if self.changes.take_due(now) {
+            self.reload();
+        }
         self.step_ending();
     }
 }
@@ -596,7 +640,7 @@ impl Plugin {
         Status {
             state: self.state.name(),
             pid: self.state.leader(),
-            uptime: self.state.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            uptime: now.saturating_duration_since(self.began),
             restarts: self.starts.saturating_sub(1),
             last: self.last,
             lines: self.counters.lines.load(Ordering::Relaxed),

@@ -4,6 +4,7 @@
 
 mod child;
 mod descriptor;
+mod inotify;
 mod libc;
 mod process;
 pub mod signal;
@@ -15,6 +16,7 @@ mod wait;
 
 pub use child::*;
 pub use descriptor::*;
+pub use inotify::*;
 pub use process::*;
 pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver};
 pub use terminal::*;

@@ -1,9 +1,14 @@
 //! The socket in the file system: who may stand in its place, and that it goes when we do.
 
+use super::VARIABLE;
+use crate::cli::{Arguments, Opt};
+use crate::descendants;
 use crate::error::plain;
+use crate::settings::LOCATIONS_VARIABLE;
 use crate::sys;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -17,8 +22,14 @@ const LONGEST_PATH: usize = 107;
 pub struct Address {
     /// Absolute: those who are told it may be in another directory.
     pub path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    identity: Identity,
+}
+
+/// Device, inode, and when it was made: the number of an inode is soon another's.
+type Identity = (u64, u64, i64, i64);
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
 }
 
 impl Address {
@@ -44,15 +55,38 @@ impl Address {
         let listener = sys::with_private_files(|| UnixListener::bind(&path)).map_err(|error| about(&plain(&error)))?;
         let metadata = fs::symlink_metadata(&path).map_err(|error| about(&plain(&error)))?;
         listener.set_nonblocking(true).map_err(|error| about(&plain(&error)))?;
-        Ok((Address { path, identity: (metadata.dev(), metadata.ino()) }, listener))
+        Ok((Address { path, identity: identity(&metadata) }, listener))
     }
 
     /// Removes the socket, if it is still ours.
     pub fn remove(&self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Where the command line or the environment wants requests to be answered. What a launcher above us tells those that it
+/// started, us too, is its own socket.
+pub fn wanted(arguments: &Arguments) -> Option<PathBuf> {
+    if let Some(path) = arguments.value(Opt::Control) {
+        return Some(path.into());
+    }
+    let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty())?;
+    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some() || is_answered_above(path.as_ref());
+    (!is_below_another).then(|| path.into())
+}
+
+/// Whether a process above us answers at `path`. It adopts whatever loses its parent, so that the way up leads to it.
+fn is_answered_above(path: &Path) -> bool {
+    let Ok(stream) = UnixStream::connect(path) else { return false };
+    let Some(peer) = sys::peer(stream.as_fd()) else { return false };
+    let mut pid = sys::parent_pid();
+    while pid != 0 && pid != peer.pid {
+        pid = descendants::process(pid).map_or(0, |process| process.parent);
+    }
+    // The number 0 is who is out of sight, in a namespace above ours: both there, and there our way up ends.
+    pid == peer.pid
 }
 
 fn replace_stale(path: &Path) -> Result<(), String> {

@@ -7,7 +7,6 @@ use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
 use crate::settings::{self, Settings};
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -62,10 +61,10 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
 }
 
 fn path(arguments: &Arguments) -> Result<PathBuf, Error> {
-    let given = arguments.value(Opt::Control).map(OsString::from);
-    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    let given = arguments.value(Opt::Control).map(PathBuf::from);
+    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     match given.or_else(variable) {
-        Some(path) => Ok(path.into()),
+        Some(path) => Ok(path),
         None => Settings::resolve(arguments)?.control.ok_or_else(|| {
             Error::Usage(format!("whom to ask? give --control SOCKET, or set {VARIABLE} or `plugin.launcher.control`"))
         }),
@@ -84,13 +83,13 @@ fn exchange(path: &Path, request: &Request, patience: Option<Duration>) -> Resul
     let mut stream = UnixStream::connect(path).map_err(|error| nobody(&error))?;
     stream.set_read_timeout(patience).map_err(|error| nobody(&error))?;
     let mut answer = Vec::new();
-    stream.write_all(&request.line()).map_err(|error| nobody(&error))?;
-    stream.read_to_end(&mut answer).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Error::Usage(format!("the launcher at `{}` does not answer", path.display()))
-        }
-        _ => nobody(&error),
-    })?;
+    // Who does not take it has not answered, either.
+    let _ = stream.write_all(&request.line());
+    if let Err(error) = stream.read_to_end(&mut answer)
+        && matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    {
+        return Err(Error::Usage(format!("the launcher at `{}` does not answer", path.display())));
+    }
     let mut text = String::from_utf8_lossy(&answer).into_owned();
     // The last record says whether.
     let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
@@ -99,7 +98,10 @@ fn exchange(path: &Path, request: &Request, patience: Option<Duration>) -> Resul
     match (verdict.get("ok"), verdict.get("error")) {
         (Some(Value::Bool(true)), _) => Ok(Answer { text }),
         (Some(Value::Bool(false)), Some(Value::String(problem))) => Err(Error::No(problem.to_string())),
-        _ => Err(Error::Usage(format!("the launcher at `{}` ended before it had answered", path.display()))),
+        _ => Err(Error::Usage(format!(
+            "the launcher at `{}` has not answered: it has ended, or is another user's",
+            path.display()
+        ))),
     }
 }
 

@@ -10,12 +10,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// How many clients there may be; the oldest has to go for one more.
+/// How many clients there may be; for one more the oldest has to go that does not wait for us.
 const MOST_CLIENTS: usize = 256;
 /// The longest request.
 const LONGEST_REQUEST: usize = 64 * 1024;
 /// What requests and answers of all clients may take together, in bytes.
-const MOST_MEMORY: usize = 3 * 1024 * 1024;
+const MOST_MEMORY: usize = 2 * 1024 * 1024;
 
 /// A number that no other client of this launcher has.
 pub type ClientId = u64;
@@ -72,14 +72,16 @@ impl Server {
     /// Takes those who have come. Only the same user and root are let in.
     pub fn accept(&mut self, epoll: &Epoll) {
         while let Ok((stream, _)) = self.listener.accept() {
-            let is_allowed = sys::peer_user(stream.as_fd()).is_some_and(|user| user == 0 || user == sys::own_user());
+            let is_allowed = sys::peer(stream.as_fd()).is_some_and(|peer| [0, sys::own_user()].contains(&peer.user));
             if !is_allowed || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            if self.clients.len() == MOST_CLIENTS
-                && let Some(oldest) = self.clients.oldest().and_then(|oldest| self.clients.remove(&oldest))
-            {
-                epoll.remove(oldest.stream.as_fd());
+            if self.clients.len() == MOST_CLIENTS {
+                let stalls = |(_, client): &(ClientId, &Client)| client.stage != Stage::Waiting;
+                let stalling = self.clients.iter().find(stalls).map(|(id, _)| id);
+                if let Some(id) = stalling.or(self.clients.oldest()) {
+                    self.let_go(id, epoll);
+                }
             }
             let id = self.next_id;
             self.next_id += 1;
@@ -154,11 +156,12 @@ impl Server {
     /// Answers with these records and that the request was carried out.
     pub fn confirm(&mut self, id: ClientId, mut records: Vec<u8>, epoll: &Epoll) {
         records.extend(Record::empty().flag("ok", true).end());
+        records.shrink_to_fit();
         self.answer(id, records, epoll);
     }
 
     fn answer(&mut self, id: ClientId, answer: Vec<u8>, epoll: &Epoll) {
-        let is_too_much = self.memory() + answer.len() > MOST_MEMORY;
+        let is_too_much = !self.make_room(id, answer.len(), epoll);
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.stage == Stage::Asking {
             epoll.remove(client.stream.as_fd());
@@ -167,7 +170,7 @@ impl Server {
         client.request = Vec::new();
         client.answer = match is_too_much {
             false => answer,
-            true => Record::empty().flag("ok", false).text("error", "too many clients read too slowly").end(),
+            true => Record::empty().flag("ok", false).text("error", "the answer is too long").end(),
         };
         if epoll.watch(client.stream.as_fd(), self.tokens + id, Interest::Writable).is_err() {
             self.clients.remove(&id);
@@ -205,7 +208,23 @@ impl Server {
         }
     }
 
+    /// Has those go that stall, the oldest first, until there is room for so many bytes: says whether there is.
+    fn make_room(&mut self, id: ClientId, bytes: usize, epoll: &Epoll) -> bool {
+        while self.memory() + bytes > MOST_MEMORY {
+            let stalls = |(other, client): &(ClientId, &Client)| *other != id && client.memory() > 0;
+            let Some(oldest) = self.clients.iter().find(stalls).map(|(oldest, _)| oldest) else { return false };
+            self.let_go(oldest, epoll);
+        }
+        true
+    }
+
     fn memory(&self) -> usize {
-        self.clients.values().map(|client| client.request.capacity() + client.answer.capacity()).sum()
+        self.clients.values().map(Client::memory).sum()
+    }
+}
+
+impl Client {
+    fn memory(&self) -> usize {
+        self.request.capacity() + self.answer.capacity()
     }
 }

@@ -185,19 +185,6 @@ impl State {
         }
     }
 
-    /// Since when its first process runs.
-    pub fn since(&self) -> Option<Instant> {
-        match self {
-            State::Starting { since, .. } | State::Running { since, .. } => Some(*since),
-            State::Waiting { .. }
-            | State::Forking
-            | State::Stopping(_)
-            | State::Stopped
-            | State::Ended
-            | State::Failed => None,
-        }
-    }
-
     /// The word for it in `status` and in the log.
     pub fn name(&self) -> &'static str {
         match self {

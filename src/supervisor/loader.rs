@@ -3,12 +3,13 @@
 
 use super::above;
 use crate::cli::Arguments;
-use crate::configuration::Location;
+use crate::configuration::{self, Location};
 use crate::error::Error;
 use crate::plugin::name::Identity;
 use crate::plugin::plan::{self, Plan};
 use crate::settings::Settings;
 use crate::sys::{self, Interest};
+use crate::watch::Watch;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,25 @@ use std::thread;
 enum Job {
     /// The files at these locations.
     Search(Vec<Location>, Identity),
-    /// Everything again.
-    Reload(Arc<Arguments>),
+    /// Everything again. Where that cannot be, these are the locations still.
+    Reload(Vec<Location>),
+}
+
+/// A job, and what goes with each.
+struct Order {
+    job: Job,
+    arguments: Arc<Arguments>,
+    is_watching: bool,
+    /// What was watched until now. Its end may take a while as well.
+    watch: Option<Watch>,
+}
+
+/// What came of a job.
+pub struct Answer {
+    /// What was read, or why it cannot be used.
+    pub outcome: Result<Loaded, String>,
+    /// What is watched from now on: set up before anything was read, so that no change falls between.
+    pub watch: Option<io::Result<Watch>>,
 }
 
 /// What was read.
@@ -44,8 +62,8 @@ pub struct Loader {
 /// What passes between the two threads.
 #[derive(Default)]
 struct Desk {
-    job: Option<Job>,
-    result: Option<Result<Loaded, String>>,
+    order: Option<Order>,
+    answer: Option<Answer>,
 }
 
 impl Loader {
@@ -60,8 +78,8 @@ impl Loader {
         let (woken, mut results) = io::pipe()?;
         thread::Builder::new().spawn(move || {
             while let Ok(1) = jobs.read(&mut [0]) {
-                let job = lock(&desk_of_thread).job.take();
-                lock(&desk_of_thread).result = job.map(load);
+                let order = lock(&desk_of_thread).order.take();
+                lock(&desk_of_thread).answer = order.map(carry_out);
                 if results.write_all(&[0]).is_err() {
                     return;
                 }
@@ -70,28 +88,33 @@ impl Loader {
         Ok(Loader { desk, wake, woken, is_busy: false })
     }
 
-    pub fn search(&mut self, locations: Vec<Location>, identity: Identity) {
-        self.order(Job::Search(locations, identity));
+    /// Has the locations searched.
+    pub fn search(&mut self, arguments: &Arc<Arguments>, settings: &Settings) {
+        let job = Job::Search(settings.locations.clone().unwrap_or_default(), settings.identity.clone());
+        self.order(job, arguments, settings, None);
     }
 
-    pub fn reload(&mut self, arguments: Arc<Arguments>) {
-        self.order(Job::Reload(arguments));
+    /// Has everything read again. `watch`: what was watched until now.
+    pub fn reload(&mut self, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
+        let job = Job::Reload(settings.locations.clone().unwrap_or_default());
+        self.order(job, arguments, settings, watch);
     }
 
     /// One job at a time: the one before has been taken.
-    fn order(&mut self, job: Job) {
-        lock(&self.desk).job = Some(job);
+    fn order(&mut self, job: Job, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
+        let order = Order { job, arguments: Arc::clone(arguments), is_watching: settings.is_watching, watch };
+        lock(&self.desk).order = Some(order);
         self.is_busy = self.wake.write_all(&[0]).is_ok();
     }
 
-    /// What was read, once [`Loader::news`] is readable; or why it cannot be used.
-    pub fn take(&mut self) -> Option<Result<Loaded, String>> {
+    /// What came of the job, once [`Loader::news`] is readable.
+    pub fn take(&mut self) -> Option<Answer> {
         if !sys::is_ready(self.woken.as_fd(), Interest::Readable) {
             return None;
         }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        lock(&self.desk).result.take()
+        lock(&self.desk).answer.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
@@ -103,20 +126,43 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn load(job: Job) -> Result<Loaded, String> {
-    let settings = match job {
-        Job::Search(locations, identity) => {
-            let plan = plan::plan(&locations, &identity);
-            return Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: None });
+fn carry_out(order: Order) -> Answer {
+    let Order { job, arguments, is_watching, watch: old } = order;
+    // Before the configuration, which may have it that there is no watching.
+    let mut watch = Watch::open();
+    if let Ok(watch) = &mut watch {
+        configuration::files(&arguments).iter().for_each(|file| watch.follow(file.as_ref()));
+    }
+    let mut search = |locations: &[Location], is_watching: bool| {
+        if let (Ok(watch), true) = (&mut watch, is_watching) {
+            locations.iter().for_each(|location| watch.search(&location.path));
         }
-        Job::Reload(arguments) => Settings::resolve(&arguments).map_err(into_message)?,
+        is_watching
     };
-    let locations = settings.locations.clone().unwrap_or_default();
-    above::refuse_circle(&settings).map_err(into_message)?;
-    let plan = plan::plan(&locations, &settings.identity);
-    Ok(Loaded { plan, taken: above::with_those_above(&locations), settings: Some(Box::new(settings)) })
+    let (outcome, is_watching) = match job {
+        Job::Search(locations, identity) => {
+            let is_watching = search(&locations, is_watching);
+            (Ok(load(&locations, &identity, None)), is_watching)
+        }
+        Job::Reload(before) => match resolve(&arguments) {
+            Ok(settings) => {
+                let locations = settings.locations.clone().unwrap_or_default();
+                let is_watching = search(&locations, settings.is_watching);
+                (Ok(load(&locations, &settings.identity.clone(), Some(Box::new(settings)))), is_watching)
+            }
+            Err(error) => (Err(error.message().to_string()), search(&before, is_watching)),
+        },
+    };
+    drop(old);
+    Answer { outcome, watch: is_watching.then_some(watch) }
 }
 
-fn into_message(error: Error) -> String {
-    error.message().to_string()
+fn load(locations: &[Location], identity: &Identity, settings: Option<Box<Settings>>) -> Loaded {
+    Loaded { plan: plan::plan(locations, identity), taken: above::with_those_above(locations), settings }
+}
+
+fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
+    let settings = Settings::resolve(arguments)?;
+    above::refuse_circle(&settings)?;
+    Ok(settings)
 }

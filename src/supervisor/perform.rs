@@ -107,6 +107,7 @@ impl Supervisor {
             hunt: Hunt::default(),
             is_given_up: false,
             starts: 0,
+            began: Instant::now(),
             last: None,
             problem: String::new(),
             counters: Arc::default(),

@@ -11,6 +11,8 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 const IS_STOPPING: &str = "the launcher is being stopped";
+/// How many plugins may be waited for by all clients together.
+const MOST_AWAITED: usize = 16 * 1024;
 
 /// An answer that waits.
 pub struct Pending {
@@ -53,7 +55,15 @@ impl Supervisor {
             return Ok(self.plugins.numbers());
         }
         let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(id, _)| id);
-        names.iter().map(|name| id_of(name).ok_or_else(|| self.no_such(name))).collect()
+        // Once each, however often it is named.
+        let mut ids = Vec::new();
+        for name in names {
+            let id = id_of(name).ok_or_else(|| self.no_such(name))?;
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
     }
 
     fn no_such(&self, name: &OsString) -> String {
@@ -78,6 +88,13 @@ impl Supervisor {
     fn wish(&mut self, client: ClientId, names: &[OsString], wish: Wish) -> Result<(), String> {
         self.refuse_when_stopping()?;
         let ids = self.find(names)?;
+        let awaited = |pending: &Pending| match &pending.until {
+            Until::Reloads(_) => 0,
+            Until::Settled(ids) => ids.len(),
+        };
+        if self.pending.iter().map(awaited).sum::<usize>() + ids.len() > MOST_AWAITED {
+            return Err("too many requests are being carried out".into());
+        }
         let note = |plugin: &Plugin| match (wish, plugin.state) {
             (Wish::Start, State::Running { .. } | State::Starting { .. }) => "runs already",
             (Wish::Stop, State::Stopped) => "is stopped already",

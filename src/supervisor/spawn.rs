@@ -166,7 +166,8 @@ pub fn program(
 ) -> io::Result<Spawned> {
     let words = strings(&settings.program)?;
     let mut told = about_launcher;
-    let mut unset = Vec::new();
+    // Where we have no socket a launcher above us may have one.
+    let mut unset = vec![control::VARIABLE.into()];
     if let Some(change) = settings.environment_of_program() {
         told.push((change.set_empty.into(), OsString::new()));
         unset.push(change.removed.into());

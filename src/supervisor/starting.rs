@@ -17,6 +17,7 @@ impl Supervisor {
     pub(super) fn spawn(&mut self, id: PluginId, now: Instant) -> Event {
         let Some(plugin) = self.plugins.get_mut(&id) else { return Event::NotStarted { may_pass: false } };
         plugin.starts += 1;
+        plugin.began = now;
         plugin.is_given_up = false;
         plugin.hunt = Default::default();
         if let Some(problem) = self.settings.configuration.problem() {

@@ -108,6 +108,8 @@ impl Supervisor {
         match &self.ending {
             Some(ending) => !self.has_children || ending.has_given_up,
             None if self.at_work > 0 || self.is_program_running() || self.loader.is_busy => false,
+            // What is yet to come may be started.
+            None if self.settings.is_watching && self.job.is_none() => false,
             None if !self.has_children => true,
             None => {
                 // What the plugins left behind goes with the last of them.

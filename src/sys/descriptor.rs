@@ -1,5 +1,6 @@
 //! What can be asked of a descriptor.
 
+use super::Pid;
 use super::libc::{self, check};
 use std::ffi::{c_int, c_uint, c_void};
 use std::io;
@@ -73,15 +74,22 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> usize {
     usize::try_from(count).unwrap_or(0)
 }
 
-/// The user of the process at the other end of a Unix socket (unix(7), SO_PEERCRED).
-pub fn peer_user(fd: BorrowedFd<'_>) -> Option<u32> {
+/// Who is at the other end of a Unix socket: who connected, or listened.
+pub struct Peer {
+    /// 0 where it is in a PID namespace that this process cannot see.
+    pub pid: Pid,
+    pub user: u32,
+}
+
+/// The process at the other end of a Unix socket, and its user (unix(7), SO_PEERCRED).
+pub fn peer(fd: BorrowedFd<'_>) -> Option<Peer> {
     // struct ucred: pid, uid, gid.
     let mut credentials = [0u32; 3];
     let mut length = size_of_val(&credentials) as c_uint;
     let value = credentials.as_mut_ptr().cast::<c_void>();
     // SAFETY: `value` points to `length` bytes.
     let result = unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &mut length) };
-    (result == 0).then_some(credentials[1])
+    (result == 0).then_some(Peer { pid: credentials[0] as Pid, user: credentials[1] })
 }
 
 /// Has `make` create files that nobody but this user may use (umask(2)). To be called while this process has one thread.

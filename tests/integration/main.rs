@@ -11,6 +11,7 @@ mod sandbox;
 
 mod check;
 mod cli;
+mod control;
 mod discovery;
 mod environment;
 mod get;
@@ -33,3 +34,4 @@ mod settings;
 mod status;
 mod stop;
 mod terminal;
+mod watch;

@@ -10,4 +10,4 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use value::{Malformed, Members, Value};
+pub use value::{Malformed, Members, Part, Step, Value};

@@ -374,6 +374,21 @@ impl Record {
         }
     }
 
+    /// Adds true or false.
+    pub fn flag(self, name: &str, value: bool) -> Record {
+        self.raw(name, if value { "true" } else { "false" })
+    }
+
+    /// Adds a number of things, or of a process.
+    pub fn count(self, name: &str, value: u64) -> Record {
+        self.raw(name, &value.to_string())
+    }
+
+    /// Adds a time in seconds.
+    pub fn duration(self, name: &str, value: Duration) -> Record {
+        self.raw(name, &seconds(value))
+    }
+
     fn raw(mut self, name: &str, value: &str) -> Record {
         self.name(name);
         self.0.extend_from_slice(value.as_bytes());

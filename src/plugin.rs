@@ -3,6 +3,7 @@
 mod advice;
 mod decide;
 pub mod interpreter;
+pub mod missing;
 pub mod name;
 pub mod plan;
-mod search;
+pub mod search;

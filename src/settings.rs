@@ -1,12 +1,15 @@
 //! Arguments, environment and file, resolved once into what to do. Precedence everywhere: command line, environment, file.
 
+mod extra;
+
 use crate::cli::{Arguments, Opt, option_name};
-use crate::configuration::{self, Configuration};
+use crate::configuration::{self, Configuration, Location, Origin, Sources};
+use crate::control::{self, client::Form};
 use crate::error::Error;
-use crate::lmcache::variable_of_lmcache;
-use crate::nearest::nearest;
+use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
+use extra::{Extra, Override};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,7 +22,11 @@ pub struct Settings {
     /// Role, worker id and worker count as they were given, for the environment of plugins.
     pub identity_as_given: [OsString; 3],
     /// `None` where no source names any.
-    pub locations: Option<Vec<PathBuf>>,
+    pub locations: Option<Vec<Location>>,
+    /// Which kind of source the locations are from.
+    pub origin: Origin,
+    /// What to say where there are no locations.
+    pub no_locations: String,
     pub configuration: Configuration,
     pub format: Format,
     pub is_quiet: bool,
@@ -29,7 +36,6 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
-    #[allow(dead_code)]
     /// The socket on which requests are answered.
     pub control: Option<PathBuf>,
     #[allow(dead_code)]
@@ -41,8 +47,10 @@ pub struct Settings {
     /// What is not wrong enough to stop for.
     pub warnings: Vec<String>,
     default_policy: Policy,
-    /// By file stem; what is `None` is the default's.
-    policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
+    /// By file stem.
+    policies: HashMap<String, Override>,
+    /// What `extra_config` says to plugins, or seems to say to the launcher.
+    plugin_keys: extra::PluginKeys,
 }
 
 /// How records are written.
@@ -89,26 +97,48 @@ const STDERRS: [(&str, Stderr); 2] = [("merged", Stderr::Merged), ("separate", S
 const RESTARTS: [(&str, Restart); 3] =
     [("never", Restart::Never), ("on-failure", Restart::OnFailure), ("always", Restart::Always)];
 
-const SWITCH: [(&str, bool); 2] = [("true", true), ("false", false)];
+/// How PROGRAM's environment differs from ours.
+#[derive(Debug, PartialEq)]
+pub struct EnvironmentOfProgram {
+    pub set_empty: &'static str,
+    pub removed: &'static str,
+    /// What is said of it.
+    pub notice: &'static str,
+}
 
-/// The keys of `extra_config` that begin with `plugin.launcher.`; `locations` is read by the LMCache bridge.
-const LAUNCHER_KEYS: [&str; 8] =
-    ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
-const LAUNCHER_PREFIX: &str = "plugin.launcher.";
-
-/// Where a running launcher answers, for those it starts and for the commands that ask it.
-pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
 /// The canonical locations that a launcher above us runs, as a JSON array.
 pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
+
+/// How `status` is to be written.
+///
+/// # Errors
+/// Usage: not one of its forms.
+pub fn status_form(arguments: &Arguments) -> Result<Form, Error> {
+    const FORMS: [(&str, Form); 3] = [("text", Form::Text), ("json", Form::Json), ("prometheus", Form::Prometheus)];
+    Ok(choice(arguments, Opt::Format, &FORMS)?.unwrap_or(Form::Text))
+}
 
 impl Settings {
     /// How the plugin with this file name is treated.
     pub fn policy(&self, file_name: &str) -> Policy {
-        let (restart, grace_period) = self.policies.get(stem(file_name)).copied().unwrap_or_default();
+        let own = self.policies.get(stem(file_name)).copied().unwrap_or_default();
         Policy {
-            restart: restart.unwrap_or(self.default_policy.restart),
-            grace_period: grace_period.unwrap_or(self.default_policy.grace_period),
+            restart: own.restart.unwrap_or(self.default_policy.restart),
+            grace_period: own.grace_period.unwrap_or(self.default_policy.grace_period),
         }
+    }
+
+    /// How PROGRAM's environment differs from ours, so that its LMCache does not start once more what we run. LOCATION
+    /// arguments are ours alone.
+    pub fn environment_of_program(&self) -> Option<EnvironmentOfProgram> {
+        let [newer, older] = LOCATIONS_VARIABLES;
+        let is_theirs = self.locations.is_some() && self.origin != Origin::Arguments && !self.program.is_empty();
+        is_theirs.then_some(EnvironmentOfProgram {
+            set_empty: newer,
+            removed: older,
+            notice: "PROGRAM gets LMCACHE_RUNTIME_PLUGIN_LOCATIONS empty, so that its LMCache does not start the \
+                     plugins again",
+        })
     }
 
     /// From SIGTERM to SIGKILL, for what belongs to no plugin.
@@ -118,7 +148,7 @@ impl Settings {
 
     /// The longest that any plugin has.
     pub fn longest_grace_period(&self) -> Duration {
-        let own = self.policies.values().filter_map(|(_, grace_period)| *grace_period);
+        let own = self.policies.values().filter_map(|own| own.grace_period);
         own.chain([self.grace_period()]).max().unwrap_or_default()
     }
 
@@ -128,11 +158,15 @@ impl Settings {
     /// Usage: the first value that is malformed, with its place.
     pub fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
         let mut warnings = Vec::new();
-        let loaded = configuration::load(arguments, &mut warnings)?;
+        let sources = Sources::find(arguments, &mut warnings)?;
+        let loaded = configuration::load(arguments, &sources, &mut warnings)?;
+        let extra = Extra::read(&loaded, &mut warnings)?;
         let role = given(arguments, Opt::Role, "ROLE").unwrap_or_default();
         let (worker_id, worker_id_as_given) = number(arguments, Opt::WorkerId, "WORKER_ID", "0")?;
         let (worker_count, worker_count_as_given) = number(arguments, Opt::WorkerCount, "WORKER_COUNT", "1")?;
-        let extra = Extra::read(&loaded.extra, &loaded.source, &mut warnings)?;
+        if worker_count < 1 {
+            warnings.push(format!("the worker count is {worker_count}: expected at least 1, this process"));
+        }
         let settings = Settings {
             identity: Identity {
                 role: (!role.is_empty()).then(|| role.to_string_lossy().into_owned()),
@@ -141,6 +175,8 @@ impl Settings {
             },
             identity_as_given: [role, worker_id_as_given, worker_count_as_given],
             locations: loaded.locations,
+            origin: loaded.origin,
+            no_locations: loaded.none_named,
             configuration: loaded.configuration,
             format: choice(arguments, Opt::Format, &FORMATS)?.or(extra.format).unwrap_or(Format::Text),
             is_quiet: arguments.value(Opt::Quiet).is_some() || extra.is_quiet.unwrap_or(false),
@@ -161,27 +197,23 @@ impl Settings {
             program: arguments.program.clone(),
             warnings,
             default_policy: Policy {
-                restart: choice(arguments, Opt::Restart, &RESTARTS)?.or(extra.default.0).unwrap_or(Restart::Never),
-                grace_period: grace_period(arguments)?.or(extra.default.1).unwrap_or(Duration::from_secs(5)),
+                restart: choice(arguments, Opt::Restart, &RESTARTS)?
+                    .or(extra.default.restart)
+                    .unwrap_or(Restart::Never),
+                grace_period: grace_period(arguments)?.or(extra.default.grace_period).unwrap_or(Duration::from_secs(5)),
             },
             policies: overridable(extra.policies, arguments),
+            plugin_keys: extra.plugin_keys,
         };
         Ok(settings)
     }
 }
 
 /// What the command line says about all plugins is above what the file says about one.
-fn overridable(
-    mut policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
-    arguments: &Arguments,
-) -> HashMap<String, (Option<Restart>, Option<Duration>)> {
-    for (restart, grace_period) in policies.values_mut() {
-        if arguments.value(Opt::Restart).is_some() {
-            *restart = None;
-        }
-        if arguments.value(Opt::GracePeriod).is_some() {
-            *grace_period = None;
-        }
+fn overridable(mut policies: HashMap<String, Override>, arguments: &Arguments) -> HashMap<String, Override> {
+    for own in policies.values_mut() {
+        own.restart = own.restart.filter(|_| arguments.value(Opt::Restart).is_none());
+        own.grace_period = own.grace_period.filter(|_| arguments.value(Opt::GracePeriod).is_none());
     }
     policies
 }
@@ -195,22 +227,24 @@ fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString>
 /// started, us too, is its own socket.
 fn control(arguments: &Arguments) -> Option<PathBuf> {
     let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
-    let variable = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
+    let variable = std::env::var_os(control::VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
     arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }
 
 /// A whole number of the identity: its value, and the text that plugins get.
 fn number(arguments: &Arguments, option: Opt, variable: &str, default: &str) -> Result<(i64, OsString), Error> {
-    let (place, text) = match arguments.value(option) {
-        Some(text) => (option_name(option).to_string(), text.to_os_string()),
-        None => match variable_of_lmcache(variable) {
-            Some((variable, text)) if !text.is_empty() => (variable + ", offset 0", text),
-            _ => (String::new(), default.into()),
+    let whole = |text: &OsStr| text.to_str().and_then(|text| text.trim().parse().ok());
+    if let Some(text) = arguments.value(option) {
+        let name = option_name(option);
+        let problem = || Error::Usage(format!("`{name}` takes a whole number, not `{}`", text.to_string_lossy()));
+        return Ok((whole(text).ok_or_else(problem)?, text.to_os_string()));
+    }
+    match filled_variable_of_lmcache(variable) {
+        None => Ok((whole(OsStr::new(default)).unwrap_or_default(), default.into())),
+        Some((name, text)) => match whole(&text) {
+            Some(value) => Ok((value, text)),
+            None => Err(Error::Usage(format!("{name}, offset 0: expected a whole number"))),
         },
-    };
-    match text.to_str().and_then(|text| text.parse().ok()) {
-        Some(value) => Ok((value, text)),
-        None => Err(Error::Usage(format!("{place}: `{}` is not a whole number", text.to_string_lossy()))),
     }
 }
 
@@ -220,16 +254,17 @@ fn text_of(arguments: &Arguments, option: Opt) -> Option<String> {
 
 fn choice<T: Copy>(arguments: &Arguments, option: Opt, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
     let Some(text) = text_of(arguments, option) else { return Ok(None) };
-    choose(&text, choices).map(Some).map_err(|problem| Error::Usage(format!("`{}` {problem}", option_name(option))))
+    let problem = |problem| Error::Usage(format!("`{}` {problem}, not `{text}`", option_name(option)));
+    choose(&text, choices).map(Some).map_err(problem)
 }
 
 /// The choice that `text` names; else what is wrong, to follow a name.
 fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
-        return Ok(value);
-    }
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    Err(format!("takes {}, not `{text}`", names.join(" or ")))
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("takes {}", names.join(" or "))
+    })
 }
 
 fn within(arguments: &Arguments, option: Opt, least: i32, most: i32) -> Result<Option<i32>, Error> {
@@ -245,10 +280,11 @@ fn within(arguments: &Arguments, option: Opt, least: i32, most: i32) -> Result<O
 
 fn grace_period(arguments: &Arguments) -> Result<Option<Duration>, Error> {
     let Some(text) = text_of(arguments, Opt::GracePeriod) else { return Ok(None) };
-    match seconds(&text) {
-        Some(duration) => Ok(Some(duration)),
-        None => Err(Error::Usage(format!("`--grace-period` takes seconds, such as 5 or 0.5, not `{text}`"))),
-    }
+    duration(&text).map(Some).map_err(|problem| Error::Usage(format!("`--grace-period` {problem}, not `{text}`")))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    seconds(text).ok_or_else(|| "takes seconds, such as 5 or 0.5".into())
 }
 
 /// Seconds in decimal notation, at most about 30 years of them.
@@ -262,64 +298,6 @@ fn seconds(text: &str) -> Option<Duration> {
     let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
     let nanoseconds = nanoseconds.fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
     (whole <= 1_000_000_000).then(|| Duration::new(whole, nanoseconds))
-}
-
-/// What `extra_config` says to the launcher.
-#[derive(Default)]
-struct Extra {
-    format: Option<Format>,
-    is_quiet: Option<bool>,
-    stderr: Option<Stderr>,
-    control: Option<PathBuf>,
-    is_watching: Option<bool>,
-    default: (Option<Restart>, Option<Duration>),
-    policies: HashMap<String, (Option<Restart>, Option<Duration>)>,
-}
-
-impl Extra {
-    fn read(members: &[(String, String)], source: &str, warnings: &mut Vec<String>) -> Result<Extra, Error> {
-        let mut extra = Extra::default();
-        for (key, value) in members {
-            let wrong = |problem: String| Error::Usage(format!("{source}: `{key}` {problem}"));
-            if let Some(name) = key.strip_prefix(LAUNCHER_PREFIX) {
-                match name {
-                    "restart" => extra.default.0 = Some(choose(value, &RESTARTS).map_err(wrong)?),
-                    "grace_period" => extra.default.1 = Some(duration(value).map_err(wrong)?),
-                    "format" => extra.format = Some(choose(value, &FORMATS).map_err(wrong)?),
-                    "stderr" => extra.stderr = Some(choose(value, &STDERRS).map_err(wrong)?),
-                    "quiet" => extra.is_quiet = Some(choose(value, &SWITCH).map_err(wrong)?),
-                    "control" => extra.control = Some(value.into()),
-                    "watch" => extra.is_watching = Some(choose(value, &SWITCH).map_err(wrong)?),
-                    "locations" => {}
-                    unknown => warnings.push(match nearest(unknown, LAUNCHER_KEYS) {
-                        Some(near) => {
-                            format!("{source}: unknown key `{key}`; did you mean `{LAUNCHER_PREFIX}{near}`?")
-                        }
-                        None => format!("{source}: unknown key `{key}`; known are {}", LAUNCHER_KEYS.join(", ")),
-                    }),
-                }
-            } else if let Some((stem, name)) = key.strip_prefix("plugin.").and_then(|rest| rest.rsplit_once('.')) {
-                // A plugin may use such a key in a way of its own: then it gets the default, and a warning.
-                let read = match name {
-                    "restart" => choose(value, &RESTARTS).map(|restart| extra.policy(stem).0 = Some(restart)),
-                    "grace_period" => duration(value).map(|period| extra.policy(stem).1 = Some(period)),
-                    _ => Ok(()),
-                };
-                if let Err(problem) = read {
-                    warnings.push(format!("{source}: `{key}` {problem}"));
-                }
-            }
-        }
-        Ok(extra)
-    }
-
-    fn policy(&mut self, stem: &str) -> &mut (Option<Restart>, Option<Duration>) {
-        self.policies.entry(stem.to_string()).or_default()
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    seconds(text).ok_or_else(|| format!("takes seconds, such as 5 or 0.5, not `{text}`"))
 }
 
 #[cfg(test)]
@@ -344,23 +322,5 @@ mod tests {
         ] {
             assert_eq!(seconds(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_policy_is_found_by_the_stem_of_the_file() {
-        let members = [
-            ("plugin.launcher.restart", "always"),
-            ("plugin.all_x.restart", "never"),
-            ("plugin.all_x.grace_period", "0.5"),
-            ("plugin.all_x.port", "1"),
-            ("plugin.launcher.gracePeriod", "1"),
-        ];
-        let members = members.map(|(key, value)| (key.to_string(), value.to_string()));
-        let mut warnings = Vec::new();
-        let extra = Extra::read(&members, "x.yaml", &mut warnings).unwrap();
-        assert_eq!(extra.default, (Some(Restart::Always), None));
-        assert_eq!(extra.policies["all_x"], (Some(Restart::Never), Some(Duration::from_millis(500))));
-        assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("did you mean `plugin.launcher.grace_period`"), "{warnings:?}");
     }
 }

@@ -135,11 +135,12 @@ class RuntimePluginLauncher:
         self._wait_for_end()
 
     def _tell_to_end(self) -> None:
-        """Ask the launcher's process to stop the plugins, once."""
+        """Ask the launcher's process to stop the plugins; asked again, it goes on."""
         # A forked worker inherits the atexit handler, but not the plugins.
-        if os.getpid() != self._host_pid or self._told_at is not None:
+        if os.getpid() != self._host_pid or not self.plugin_processes:
             return
-        self._told_at = time.monotonic()
+        if self._told_at is None:
+            self._told_at = time.monotonic()
         for process in self.plugin_processes:
             try:
                 if process.poll() is None:

@@ -2,7 +2,7 @@
 
 use super::bytes::{ByteSet, byte_set};
 use super::value::{let_last_win, repetitions};
-use super::{Malformed, Members, Value};
+use super::{Malformed, Members, Part, Step, Value};
 use std::borrow::Cow;
 
 /// Arrays and objects inside each other, at most: far beyond any configuration, far from the end of a small stack.
@@ -23,6 +23,20 @@ pub fn parse(text: &[u8]) -> Result<Value<'_>, Malformed> {
 /// As [`parse`], for anything else.
 pub fn parse_python(text: &[u8]) -> Result<Value<'_>, Malformed> {
     read(text, true)
+}
+
+/// Where a part of the value at `path` stands in a text that one of the two has read; where there is no such value, the
+/// last one on the way to it.
+pub fn offset(text: &[u8], path: &[Step<'_>], part: Part) -> usize {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let start = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
+    let mut reader = Reader { text, position: start, is_python: true };
+    reader.skip_space();
+    for (index, &step) in path.iter().enumerate() {
+        let Ok(Some((key, value))) = reader.find(step) else { break };
+        reader.position = if part == Part::Key && index + 1 == path.len() { key } else { value };
+    }
+    reader.position
 }
 
 fn read(bytes: &[u8], is_python: bool) -> Result<Value<'_>, Malformed> {
@@ -85,8 +99,21 @@ impl<'a> Reader<'a> {
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
-            Some(_) => self.refuse("expected a value"),
+            Some(byte) => self.refuse(self.no_value(byte)),
             None => self.refuse("expected a value, found the end of the document"),
+        }
+    }
+
+    /// What to write instead of what begins with this byte.
+    #[cold]
+    fn no_value(&self, byte: u8) -> &'static str {
+        let before = self.text.as_bytes()[..self.position].trim_ascii_end().last();
+        match byte {
+            b']' | b'}' if before == Some(&b',') => "expected a value: no comma comes before the end",
+            b'\'' => "expected a value: strings have double quotes",
+            b'/' | b'#' => "expected a value: JSON has no comments",
+            b'T' | b'F' | b'N' => "expected a value: JSON writes true, false and null",
+            _ => "expected a value",
         }
     }
 
@@ -133,8 +160,10 @@ impl<'a> Reader<'a> {
             return Ok(Value::Object(members));
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return self.refuse("expected a name in double quotes");
+            match self.peek() {
+                Some(b'"') => {}
+                Some(b'}') => return self.refuse("expected a name in double quotes: no comma comes before the end"),
+                _ => return self.refuse("expected a name in double quotes"),
             }
             let name = self.string()?;
             if !self.take(b':') {
@@ -151,6 +180,35 @@ impl<'a> Reader<'a> {
         let repeated = repetitions(&members);
         let_last_win(&mut members, &repeated);
         Ok(Value::Object(members))
+    }
+
+    /// Where the key and the value are to which a step leads from the value that comes next, without moving.
+    fn find(&self, step: Step<'_>) -> Result<Option<(usize, usize)>, Malformed> {
+        let mut reader = Reader { ..*self };
+        let (open, close) = if matches!(step, Step::Member(_)) { (b'{', b'}') } else { (b'[', b']') };
+        let mut found = None;
+        if !reader.take(open) || reader.take(close) {
+            return Ok(found);
+        }
+        for index in 0.. {
+            let key = reader.position;
+            let is_it = match step {
+                Step::Element(wanted) => wanted == index,
+                Step::Member(wanted) => {
+                    let is_it = reader.string()? == wanted;
+                    reader.take(b':');
+                    is_it
+                }
+            };
+            if is_it {
+                found = Some((key, reader.position));
+            }
+            reader.value(0)?;
+            if !reader.take(b',') {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     fn number(&mut self) -> Result<Value<'a>, Malformed> {
@@ -357,7 +415,11 @@ mod tests {
     fn invalid_documents_are_refused_with_a_place() {
         for (text, expected) in [
             ("", "1:1: expected a value, found the end of the document"),
-            ("[1,\n 2,]", "2:4: expected a value"),
+            ("[1,\n 2,]", "2:4: expected a value: no comma comes before the end"),
+            (r#"{"a":1,}"#, "1:8: expected a name in double quotes: no comma comes before the end"),
+            ("['a']", "1:2: expected a value: strings have double quotes"),
+            ("[ # a\n]", "1:3: expected a value: JSON has no comments"),
+            ("[True]", "1:2: expected a value: JSON writes true, false and null"),
             ("[1 2]", "1:4: expected `,` or `]`"),
             ("{a: 1}", "1:2: expected a name in double quotes"),
             (r#"{"a" 1}"#, "1:6: expected `:`"),
@@ -366,7 +428,7 @@ mod tests {
             ("1.", "1:3: expected a digit"),
             ("-", "1:2: expected a digit"),
             ("+1", "1:1: expected a value"),
-            ("NaN", "1:1: expected a value"),
+            ("NaN", "1:1: expected a value: JSON writes true, false and null"),
             ("nul", "1:1: expected a value"),
             ("1 1", "1:3: expected the end of the document"),
             ("\"a\nb\"", "1:3: a control character in a string must be written as an escape"),
@@ -379,6 +441,25 @@ mod tests {
             assert_eq!(compact(text), Err(expected.to_owned()), "{text}");
         }
         assert_eq!(parse(b"[\"\xff\"]").map_err(|error| (error.offset, error.message)), Err((2, "not UTF-8".into())));
+    }
+
+    #[test]
+    fn a_value_is_found_where_it_stands() {
+        use Step::{Element, Member};
+        let text = r#" {"a": 1, "b\"": [10, {"c": "a"}], "a" : {"d": 2}}"#;
+        for (path, part, expected) in [
+            (&[][..], Part::Value, "{"),
+            (&[Member("a")], Part::Value, "{\"d"),
+            (&[Member("a")], Part::Key, "\"a\" :"),
+            (&[Member("a"), Member("d")], Part::Value, "2"),
+            (&[Member("b\"")], Part::Value, "[10"),
+            (&[Member("b\""), Element(1), Member("c")], Part::Value, "\"a\"}"),
+            (&[Member("b\""), Element(7)], Part::Value, "[10"),
+            (&[Member("nowhere")], Part::Key, "{"),
+        ] {
+            let found = &text[offset(text.as_bytes(), path, part)..];
+            assert!(found.starts_with(expected), "{path:?}: {found}");
+        }
     }
 
     #[test]

@@ -17,6 +17,20 @@ pub enum Value<'a> {
     Object(Members<'a>),
 }
 
+/// One step from a value into what it holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step<'p> {
+    Member(&'p str),
+    Element(usize),
+}
+
+/// What of a member is looked for. Of an element it is always the value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    Key,
+    Value,
+}
+
 /// The members of an object. While they are collected a name may still be there twice.
 pub type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
@@ -28,7 +42,61 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+
+    /// The value to which a path leads.
+    pub fn at(&self, path: &[Step<'_>]) -> Option<&Value<'a>> {
+        path.iter().try_fold(self, |value, step| match (value, step) {
+            (value, Step::Member(name)) => value.get(name),
+            (Value::Array(elements), Step::Element(index)) => elements.get(*index),
+            (_, Step::Element(_)) => None,
+        })
+    }
+
+    /// Whether Python holds it to be nothing: what LMCache takes for a setting that is not set.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Bool(is_true) => !is_true,
+            Value::Number(text) => !text.split(['e', 'E']).next().is_some_and(|digits| digits.contains(NOT_ZERO)),
+            Value::String(text) => text.is_empty(),
+            Value::Array(elements) => elements.is_empty(),
+            Value::Object(members) => members.is_empty(),
+        }
+    }
+
+    pub fn is_collection(&self) -> bool {
+        matches!(self, Value::Array(_) | Value::Object(_))
+    }
+
+    /// What kind of value it is, for a message that must not quote it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "a mapping",
+        }
+    }
+
+    /// The same value, independent of the text that it was read from.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(is_true) => Value::Bool(is_true),
+            Value::Number(text) => Value::Number(text.into_owned().into()),
+            Value::String(text) => Value::String(text.into_owned().into()),
+            Value::Array(elements) => Value::Array(elements.into_iter().map(Value::into_owned).collect()),
+            Value::Object(members) => Value::Object(
+                members.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned())).collect(),
+            ),
+        }
+    }
 }
+
+/// What makes a number more than nothing: a digit that counts, or a letter of `NaN` and `Infinity`.
+const NOT_ZERO: fn(char) -> bool = |char| matches!(char, '1'..='9' | 'N' | 'I');
 
 /// Where a document stops making sense, and what was expected there.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,21 +183,16 @@ pub(super) fn repetitions(members: &Members<'_>) -> Vec<Repetition> {
 
 /// Lets the last value of a name win, at the place of its first.
 pub(super) fn let_last_win(members: &mut Members<'_>, repetitions: &[Repetition]) {
+    if repetitions.is_empty() {
+        return;
+    }
     for &(index, first) in repetitions {
         let (earlier, later) = members.split_at_mut(index);
         std::mem::swap(&mut earlier[first].1, &mut later[0].1);
     }
-    remove_repetitions(members, repetitions);
-}
-
-/// Takes the members that `repetitions` names out of a list that runs parallel to the members.
-pub(super) fn remove_repetitions<T>(list: &mut Vec<T>, repetitions: &[Repetition]) {
-    if repetitions.is_empty() {
-        return;
-    }
     let mut index = 0;
     let mut rest = repetitions;
-    list.retain(|_| {
+    members.retain(|_| {
         let repeated = matches!(rest.first(), Some((next, _)) if *next == index);
         if repeated {
             rest = &rest[1..];

@@ -2,6 +2,7 @@
 //!
 //! From bytes to values in four steps: `scanner` makes tokens, `composer` nodes, `constructor` values.
 
+mod cause;
 mod composer;
 mod constructor;
 mod cursor;
@@ -14,11 +15,13 @@ mod scanner;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tree;
 
 use super::bytes::{ByteSet, byte_set};
 use super::value::Place;
 use super::{Malformed, Value};
 use constructor::Constructor;
+pub use tree::Tree;
 
 /// Collections inside each other, at most: as many as PyYAML reads before Python's stack ends.
 const MAX_DEPTH: usize = 490;
@@ -27,12 +30,13 @@ const MAX_DEPTH: usize = 490;
 const MAX_BYTES: usize = 1 << 30;
 
 /// What a YAML file holds.
-#[derive(Debug)]
 pub struct Document<'a> {
     /// The single document of the file; `Null` for an empty one.
     pub value: Value<'a>,
     /// What is legal but surely not meant: a key given twice.
     pub warnings: Vec<Malformed>,
+    /// Where each value stands.
+    pub tree: Tree<'a>,
 }
 
 /// What all the parts return. The error is boxed because results are passed around for every token.
@@ -49,22 +53,23 @@ fn malformed(text: &str, offset: usize, message: &str) -> Box<Malformed> {
 /// The place where the file is not YAML, or holds what JSON cannot carry.
 pub fn parse(text: &[u8]) -> std::result::Result<Document<'_>, Malformed> {
     let text = readable(text)?;
-    read(text).map_err(|error| *error)
+    read(text).map_err(|error| cause::of(text, *error))
 }
 
 fn read(text: &str) -> Result<Document<'_>> {
     let (nodes, root) = composer::compose(text)?;
     let Some(root) = root else {
-        return Ok(Document { value: Value::Null, warnings: Vec::new() });
+        return Ok(Document { value: Value::Null, warnings: Vec::new(), tree: Tree { nodes, root } });
     };
     let mut constructor = Constructor::new(text, &nodes);
     let value = constructor.value(root, 0)?;
     let mut place = Place::START;
-    let warnings = constructor.repeated().map(|(offset, key)| {
+    let warnings = constructor.repeated().map(|offset| {
         place.move_to(text.as_bytes(), offset);
-        place.says(&["the key `", &key, "` was given before in this mapping: the last value counts"].concat())
+        place.says("this key was given before in the same mapping: the last value counts")
     });
-    Ok(Document { value, warnings: warnings.collect() })
+    let warnings = warnings.collect();
+    Ok(Document { value, warnings, tree: Tree { nodes, root: Some(root) } })
 }
 
 /// What is a control character, or begins one.

@@ -145,14 +145,14 @@ impl Lines for Framed<'_> {
             Format::Text => {
                 let end = copy::until::<Newline>(bytes, &mut room[total..]);
                 total += lines::without_carriage_return(&bytes[..end]).len();
-                total += put(TEXT_ENDS, &mut room[total..]);
+                total += put_end(TEXT_ENDS, &mut room[total..]);
                 end
             }
             Format::Json => {
                 let length = copy::until::<Special>(bytes, &mut room[total..]);
                 total += length;
-                total += put(JSON_ENDS, &mut room[total..]);
-                length + usize::from(bytes[length..].starts_with(b"\r\n"))
+                total += put_end(JSON_ENDS, &mut room[total..]);
+                length + usize::from(matches!(bytes[length..], [b'\r', b'\n', ..]))
             }
         };
         // Else there is no end, or more to escape: what was copied does not count.
@@ -163,6 +163,15 @@ impl Lines for Framed<'_> {
         self.count += 1;
         Some(end)
     }
+}
+
+/// As [`put`], for the end of each line: of a length that is known it is one move or two.
+#[inline(always)]
+fn put_end<const LENGTH: usize>(end: &[u8; LENGTH], to: &mut [u8]) -> usize {
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *end;
+    }
+    LENGTH
 }
 
 #[cfg(test)]

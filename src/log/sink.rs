@@ -223,8 +223,7 @@ fn write(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     Ok(())
 }
 
-/// Copies all bytes, and returns how many. Inlined, as for a constant that is one instruction or two.
-#[inline(always)]
+/// Copies all bytes, and returns how many.
 pub fn put(from: &[u8], to: &mut [u8]) -> usize {
     to[..from.len()].copy_from_slice(from);
     from.len()

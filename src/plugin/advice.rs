@@ -1,44 +1,22 @@
 //! What `check` says of a file beyond the decision.
 
-use super::decide::find_program;
-use super::interpreter::FirstLine;
-use super::name::{self, Identity, RoleScope, WorkerScope};
+use super::decide::{Candidate, find_program};
+use super::name::{Identity, RoleScope, Scope, WorkerScope};
 use super::plan::Entry;
 use crate::sys;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// What `check` says beyond the decision.
-pub fn advise(
-    entry: &mut Entry,
-    scope: &name::Scope,
-    identity: &Identity,
-    first_line: &FirstLine,
-    is_elf: bool,
-    metadata: &Metadata,
-) {
+/// Adds to an entry what only `check` says.
+pub fn advise(entry: &mut Entry, candidate: &Candidate, scope: &Scope, identity: &Identity) {
     let advice = &mut entry.advice;
-    if first_line.has_byte_order_mark {
-        advice.push("a byte order mark (BOM) before `#!`: save it as UTF-8 without one".into());
-    }
-    if first_line.has_carriage_return {
-        advice.push("the first line ends in CRLF: convert the file to Unix line ends".into());
-    }
-    if first_line.shebang.is_none() && !is_elf {
-        advice.push("no first line says what runs it: add one, such as #!/usr/bin/env python3".into());
-    }
-    if let Some((program, Some(argument))) = &first_line.shebang
-        && program.ends_with(b"/env")
-        && !argument.starts_with(b"-")
-        && !argument.contains(&b'=')
-        && find_program(argument).is_none()
-    {
-        advice.push(format!("env will not find `{}` in PATH: install it", String::from_utf8_lossy(argument)));
-    }
-    if let RoleScope::Unknown(part) = &scope.role
-        && let Some(near) = name::near_role(part, identity.role.as_deref())
-    {
-        advice.push(format!("`{part}` is no role; did you mean `{near}`?"));
+    first_line(candidate, advice);
+    if let Some(meant) = &scope.meant {
+        let wrong = match &scope.role {
+            RoleScope::Unknown(part) => format!("`{part}` is no role"),
+            RoleScope::Everywhere | RoleScope::Role(_) => "the name has no role, so that it runs everywhere".into(),
+        };
+        advice.push(format!("{wrong}; did you mean `{meant}`?"));
     }
     match &scope.worker {
         WorkerScope::Id(id) if *id >= identity.worker_count => {
@@ -49,7 +27,33 @@ pub fn advise(
         WorkerScope::TooLarge(digits) => advice.push(format!("worker id {digits} is too large to match: rename it")),
         WorkerScope::Id(_) | WorkerScope::Every => {}
     }
-    advice.extend(writable_by_others(metadata));
+    advice.extend(writable_by_others(&candidate.opened.metadata));
+}
+
+fn first_line(candidate: &Candidate, advice: &mut Vec<String>) {
+    let first_line = &candidate.first_line;
+    if first_line.has_byte_order_mark {
+        advice.push("a byte order mark (BOM) before `#!`: save it as UTF-8 without one".into());
+    }
+    if first_line.has_carriage_return {
+        advice.push("the first line ends in CRLF: convert the file to Unix line ends".into());
+    }
+    if first_line.shebang.is_none() && !candidate.is_elf {
+        advice.push("no first line says what runs it: add one, such as #!/usr/bin/env python3".into());
+    }
+    if let Some((program, Some(argument))) = &first_line.shebang
+        && program.ends_with(b"/env")
+        && !argument.starts_with(b"-")
+    {
+        let words = String::from_utf8_lossy(argument);
+        let is_one = !words.contains([' ', '\t']);
+        if !is_one {
+            let env = String::from_utf8_lossy(program);
+            advice.push(format!("env takes `{words}` for one name: write #!{env} -S {words}"));
+        } else if !argument.contains(&b'=') && find_program(argument).is_none() {
+            advice.push(format!("env will not find `{words}` in PATH: install it"));
+        }
+    }
 }
 
 /// What others could do to a file or directory that root is about to trust.

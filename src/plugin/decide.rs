@@ -2,100 +2,139 @@
 
 use super::advice::advise;
 use super::interpreter::{self, FirstLine};
-use super::name::{self, Identity};
+use super::name::{self, Identity, Nature};
 use super::plan::{Decision, Entry};
-use super::search::{head, is_backup};
-use crate::error::plain;
+use super::search::{self, Met, Opened, Refusal};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
-use std::io;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub fn examine(
-    path: PathBuf,
+/// By device and inode, the first name of each file that runs here.
+pub type Seen = HashMap<(u64, u64), PathBuf>;
+
+/// A file that may be a plugin, as far as it was looked at.
+pub struct Candidate {
+    pub path: PathBuf,
+    pub file_name: String,
+    pub opened: Opened,
+    pub first_line: FirstLine,
+    pub is_elf: bool,
+    /// Named itself, and not found in a directory.
     is_location: bool,
-    identity: &Identity,
-    seen: &mut HashMap<(u64, u64), PathBuf>,
-) -> Entry {
-    let metadata = match fs::metadata(&path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Entry::skip(path, "a symbolic link to nothing");
+}
+
+impl Candidate {
+    pub fn is_executable(&self) -> bool {
+        self.opened.metadata.mode() & 0o111 != 0
+    }
+
+    /// Why it is no plugin, where it is none.
+    fn is_no_plugin(&self) -> Option<&'static str> {
+        if self.is_location || interpreter::suffix(&self.file_name).is_some() || self.first_line.is_script {
+            return None;
         }
-        Err(error) => return unreadable(path, &error),
-    };
-    if metadata.is_dir() {
-        return Entry::skip(path, "a symbolic link to a directory is not followed");
+        match (self.is_elf, self.is_executable()) {
+            (true, true) => None,
+            (true, false) => Some("an ELF file without permission to execute"),
+            (false, _) => Some("not a plugin: neither .py, .sh, `#!` nor an executable ELF"),
+        }
     }
-    if !metadata.is_file() {
-        return Entry::skip(path, "not a regular file");
-    }
+}
+
+/// Decides about one file.
+pub fn examine(met: Met, identity: &Identity, seen: &mut Seen) -> Entry {
+    let Met { path, is_location } = met;
     let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !is_location && is_backup(&file_name) {
-        return Entry::skip(path, "a backup, by its suffix");
-    }
-    let head = match head(&path) {
-        Ok(head) => head,
-        Err(error) => return unreadable(path, &error),
-    };
-    let first_line = interpreter::first_line(&head);
-    let is_elf = head.starts_with(b"\x7fELF");
-    let is_executable = metadata.mode() & 0o111 != 0;
-    if !is_location && interpreter::suffix(&file_name).is_none() && !first_line.is_script {
-        match (is_elf, is_executable) {
-            (true, true) => {}
-            (true, false) => return Entry::skip(path, "an ELF file without permission to execute"),
-            (false, _) => return Entry::skip(path, "not a plugin: neither .py, .sh, `#!` nor an executable ELF"),
+    match name::nature(&file_name) {
+        _ if is_location => {}
+        Nature::Plugin => {}
+        Nature::Backup => return Entry::skip(path, "a backup, by its name"),
+        Nature::Copy => {
+            let mut entry = Entry::skip(path, "a copy or a template, by what follows its suffix");
+            entry.advice.push("a copy or a template of a plugin, which never runs: keep it elsewhere".into());
+            return entry;
+        }
+        Nature::Package => {
+            let mut entry = Entry::skip(path, "a part of a Python package, and no plugin");
+            entry.advice.push(
+                "a part of a Python package, whose modules would be taken for plugins: keep packages elsewhere".into(),
+            );
+            return entry;
         }
     }
-    let scope = name::scope(&file_name, identity.role.as_deref());
-    let mut entry = match scope.runs_on(identity) {
-        Err(reason) => Entry::skip(path, reason),
-        Ok(reason) => decide(path, &file_name, reason, &first_line, is_elf, &metadata, seen),
+    let opened = match search::open(&path) {
+        Ok(opened) => opened,
+        Err(Refusal::NoFile(reason)) => return Entry::skip(path, reason),
+        Err(Refusal::Unreadable(reason)) if interpreter::suffix(&file_name).is_some() => {
+            return Entry::new(path, Decision::Error { reason });
+        }
+        Err(Refusal::Unreadable(reason)) => return Entry::skip(path, reason),
     };
-    advise(&mut entry, &scope, identity, &first_line, is_elf, &metadata);
+    let first_line = interpreter::first_line(&opened.head);
+    let is_elf = opened.head.starts_with(b"\x7fELF");
+    let mut candidate = Candidate { path, file_name, opened, first_line, is_elf, is_location };
+    if let Some(reason) = candidate.is_no_plugin() {
+        return Entry::skip(candidate.path, reason);
+    }
+    let scope = name::scope(&candidate.file_name, identity.role.as_deref());
+    let mut entry = match scope.runs_on(identity) {
+        Err(reason) => Entry::skip(candidate.path.clone(), reason),
+        Ok(reason) => decide(&mut candidate, reason, seen),
+    };
+    advise(&mut entry, &candidate, &scope, identity);
     entry
 }
 
 /// A file whose name says that it runs here.
-fn decide(
-    path: PathBuf,
-    file_name: &str,
-    reason: String,
-    first_line: &FirstLine,
-    is_elf: bool,
-    metadata: &Metadata,
-    seen: &mut HashMap<(u64, u64), PathBuf>,
-) -> Entry {
+fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
+    let path = candidate.path.clone();
+    let metadata = &candidate.opened.metadata;
     let file = (metadata.dev(), metadata.ino());
     if let Some(first) = seen.get(&file) {
-        let mut entry = Entry::skip(path, format!("the same file as {}", first.display()));
-        entry.advice.push(format!("the same plugin as {}: it runs once; remove one of the two", first.display()));
+        let first = first.display();
+        let mut entry = Entry::skip(path, format!("the same file as {first}, which comes first and runs"));
+        let advice = format!("the same file as {first}, which comes first: it runs once, by that name; remove one");
+        entry.advice.push(advice);
         return entry;
     }
-    if is_elf {
-        if metadata.mode() & 0o111 == 0 {
-            return Entry::new(path, Decision::Error { reason: "an ELF file without permission to execute".into() });
-        }
-        let command = vec![in_directory(&path)];
-        seen.insert(file, path.clone());
-        return Entry::new(path, Decision::Run { command, reason });
+    let (command, warning) = match command(candidate) {
+        Ok(found) => found,
+        Err(reason) => return Entry::new(path, Decision::Error { reason }),
+    };
+    // Only what runs stands for its other names: another suffix may run where this one cannot.
+    seen.insert(file, path.clone());
+    let mut entry = Entry::new(path, Decision::Run { command, reason });
+    entry.warnings.extend(warning);
+    entry.fingerprint = candidate.opened.fingerprint();
+    entry
+}
+
+/// What runs a file, and what has to be said about it.
+fn command(candidate: &Candidate) -> Result<(Vec<OsString>, Option<String>), String> {
+    let file = in_directory(&candidate.path);
+    if candidate.is_elf {
+        let is_refused = !candidate.is_executable();
+        return if is_refused {
+            Err("an ELF file without permission to execute".into())
+        } else {
+            Ok((vec![file], None))
+        };
     }
-    match interpreter::resolve(first_line, file_name, find_program) {
-        Err(reason) => Entry::new(path, Decision::Error { reason }),
-        Ok(found) => {
-            let mut command = found.words;
-            command.push(in_directory(&path));
-            // Only what runs stands for its other names: another suffix may run where this one cannot.
-            seen.insert(file, path.clone());
-            let mut entry = Entry::new(path, Decision::Run { command, reason });
-            entry.warnings.extend(found.warning);
-            entry
+    match interpreter::resolve(&candidate.first_line, &candidate.file_name, find_program) {
+        Ok(found) => Ok(([found.words, vec![file]].concat(), found.warning)),
+        Err(reason) if candidate.is_location && is_configuration(&candidate.path) => {
+            Err(format!("{reason}; a configuration is given with --config"))
         }
+        Err(reason) => Err(reason),
     }
+}
+
+fn is_configuration(path: &Path) -> bool {
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
+    extension.is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
 }
 
 /// `x.sh` as `./x.sh`: a bare name would be searched in PATH, and one with a leading dash be taken for an option.
@@ -105,12 +144,6 @@ fn in_directory(path: &Path) -> OsString {
         _ if path.as_os_str().as_bytes().starts_with(b"-") => Path::new(".").join(path).into(),
         _ => path.into(),
     }
-}
-
-fn unreadable(path: PathBuf, error: &io::Error) -> Entry {
-    let reason = format!("cannot be read: {}", plain(error));
-    let is_plugin = interpreter::suffix(&path.to_string_lossy()).is_some();
-    Entry::new(path, if is_plugin { Decision::Error { reason } } else { Decision::Skip { reason } })
 }
 
 /// The path of a program that can be executed: as it is with a slash, else the first in PATH.

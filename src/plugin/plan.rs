@@ -1,8 +1,9 @@
 //! Locations to a plan: every file that was met, whether it runs here, by which command, and what is wrong with it.
 
-use super::decide::examine;
+use super::decide::{Seen, examine};
 use super::name::{Identity, LABEL};
-use super::search::files;
+use super::search::{Fingerprint, files};
+use crate::configuration::Location;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -39,12 +40,10 @@ pub struct Entry {
     pub warnings: Vec<String>,
     /// What only `check` says.
     pub advice: Vec<String>,
+    /// Of one that runs.
     pub fingerprint: Fingerprint,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    pub digest: u64,
+    /// A location in which there is no file at all.
+    pub is_empty_directory: bool,
 }
 
 /// Whether a file runs here.
@@ -66,7 +65,15 @@ pub enum Decision {
 impl Entry {
     pub fn new(path: PathBuf, decision: Decision) -> Entry {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_os_string();
-        Entry { path, name, decision, warnings: Vec::new(), advice: Vec::new(), fingerprint: Fingerprint::default() }
+        Entry {
+            path,
+            name,
+            decision,
+            warnings: Vec::new(),
+            advice: Vec::new(),
+            fingerprint: Fingerprint::default(),
+            is_empty_directory: false,
+        }
     }
 
     pub fn skip(path: PathBuf, reason: impl Into<String>) -> Entry {
@@ -83,14 +90,17 @@ impl Plan {
 }
 
 /// Searches `locations` and decides about every file.
-pub fn plan(locations: &[PathBuf], identity: &Identity) -> Plan {
+pub fn plan(locations: &[Location], identity: &Identity) -> Plan {
     let mut plan = Plan::default();
-    let mut seen = HashMap::new();
+    let mut seen = Seen::new();
     for location in locations {
-        for (path, is_location) in files(location, &mut plan) {
-            let entry = examine(path, is_location, identity, &mut seen);
-            plan.entries.push(entry);
+        let bad = plan.bad_locations.len();
+        let files = files(location, &mut plan);
+        if files.is_empty() && plan.bad_locations.len() == bad {
+            let entry = Entry::skip(location.path.clone(), "an empty directory: no plugin is there");
+            plan.entries.push(Entry { is_empty_directory: true, ..entry });
         }
+        plan.entries.extend(files.into_iter().map(|met| examine(met, identity, &mut seen)));
     }
     tell_apart(&mut plan.entries);
     plan

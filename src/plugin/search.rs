@@ -1,108 +1,149 @@
-//! Locations to files. Reads the first bytes of regular files and nothing else; what is not a regular file is never opened.
+//! Locations to files. Opens regular files only, each once, and never waits for one; what the supervisor later wants to
+//! know of a file is learned here.
 
 use super::advice::writable_by_others;
 use super::interpreter::HEAD_BYTES;
 use super::plan::{BadLocation, Plan};
+use crate::configuration::Location;
 use crate::error::plain;
 use std::collections::BinaryHeap;
+use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::hash::Hasher;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The files of one location in the order of their paths, and whether the file is the location itself.
-pub fn files(location: &Path, plan: &mut Plan) -> Vec<(PathBuf, bool)> {
-    let bad = |location: &Path, problem: String| BadLocation { location: location.into(), problem, is_gone: true };
-    match fs::metadata(location) {
+/// The largest file whose content is read for its digest.
+const MAX_DIGESTED: u64 = 64 << 20;
+
+/// A file that was met.
+pub struct Met {
+    pub path: PathBuf,
+    /// Named itself, and not found in a directory.
+    pub is_location: bool,
+}
+
+/// A regular file, open.
+pub struct Opened {
+    file: File,
+    pub metadata: Metadata,
+    /// Its first bytes.
+    pub head: Vec<u8>,
+}
+
+/// Why a file is no candidate.
+pub enum Refusal {
+    /// It is nothing that could be opened.
+    NoFile(&'static str),
+    Unreadable(String),
+}
+
+/// What tells a file from others, and its content from what it was before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub device: u64,
+    pub inode: u64,
+    pub digest: u64,
+}
+
+/// The files of one location in the order of their paths.
+pub fn files(location: &Location, plan: &mut Plan) -> Vec<Met> {
+    let path = &location.path;
+    match fs::metadata(path) {
         Err(error) => {
-            plan.bad_locations.push(bad(location, plain(&error)));
+            let problem = super::missing::explain(location, &error);
+            let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+            plan.bad_locations.push(BadLocation { location: path.clone(), problem, is_gone });
             return Vec::new();
         }
-        Ok(metadata) if metadata.is_file() => return vec![(location.into(), true)],
+        Ok(metadata) if metadata.is_file() => return vec![Met { path: path.clone(), is_location: true }],
         Ok(metadata) if !metadata.is_dir() => {
-            plan.bad_locations.push(bad(location, "neither a file nor a directory".into()));
+            let problem = "neither a file nor a directory".into();
+            plan.bad_locations.push(BadLocation { location: path.clone(), problem, is_gone: false });
             return Vec::new();
         }
         Ok(_) => {}
     }
     let mut found = Vec::new();
-    let mut directories = vec![location.to_path_buf()];
+    let mut directories = vec![path.clone()];
     while let Some(directory) = directories.pop() {
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) => {
-                plan.bad_locations.push(bad(&directory, format!("cannot be searched: {}", plain(&error))));
-                continue;
-            }
-        };
-        if let Ok(metadata) = fs::metadata(&directory)
+        if let Err(error) = search(&directory, &mut directories, &mut found) {
+            let problem = format!("cannot be searched: {}", plain(&error));
+            plan.bad_locations.push(BadLocation { location: directory, problem, is_gone: false });
+        } else if let Ok(metadata) = fs::metadata(&directory)
             && let Some(advice) = writable_by_others(&metadata)
         {
-            plan.directory_advice.push((directory.clone(), advice));
-        }
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    plan.bad_locations.push(bad(&directory, format!("cannot be searched: {}", plain(&error))));
-                    break;
-                }
-            };
-            if entry.file_name().as_bytes().starts_with(b".") {
-                continue;
-            }
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => directories.push(entry.path()),
-                _ => found.push((entry.path().into_os_string(), false)),
-            }
+            plan.directory_advice.push((directory, advice));
         }
     }
-    let found: BinaryHeap<(OsString, bool)> = found.into_iter().collect();
-    found.into_sorted_vec().into_iter().map(|(path, is_location)| (path.into(), is_location)).collect()
+    let found: BinaryHeap<OsString> = found.into_iter().collect();
+    found.into_sorted_vec().into_iter().map(|path| Met { path: path.into(), is_location: false }).collect()
 }
 
-/// Suffixes of what editors and package managers leave beside a file.
-pub fn is_backup(file_name: &str) -> bool {
-    let extension = file_name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
-    file_name.ends_with('~')
-        || ["bak", "orig", "rej", "swp", "tmp", "save", "disabled"].contains(&extension.as_str())
-        || extension.starts_with("dpkg-")
-        || extension.starts_with("rpm")
+fn search(directory: &Path, directories: &mut Vec<PathBuf>, found: &mut Vec<OsString>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().as_bytes().starts_with(b".") {
+            continue;
+        }
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => directories.push(entry.path()),
+            _ => found.push(entry.path().into_os_string()),
+        }
+    }
+    Ok(())
 }
 
-/// The first bytes of a file. O_NONBLOCK, should a FIFO have taken its place since it was looked at.
-pub fn head(path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a file that was met.
+///
+/// # Errors
+/// Why it is none.
+pub fn open(path: &Path) -> Result<Opened, Refusal> {
+    const O_NOCTTY: i32 = 0o400;
     const O_NONBLOCK: i32 = 0o4000;
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    let unreadable = |error: &io::Error| Refusal::Unreadable(format!("cannot be read: {}", plain(error)));
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Refusal::NoFile("a symbolic link to nothing"));
+        }
+        Err(error) => return Err(unreadable(&error)),
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(Refusal::NoFile("a symbolic link to a directory is not followed"));
+        }
+        Ok(metadata) if !metadata.is_file() => return Err(Refusal::NoFile("not a regular file")),
+        Ok(_) => {}
+    }
+    // Should a FIFO have taken its place since, it is not waited for.
+    let flags = O_NONBLOCK | O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| unreadable(&error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+    if !metadata.is_file() {
+        return Err(Refusal::NoFile("not a regular file"));
+    }
     let mut head = Vec::new();
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-    Ok(head)
+    (&file).take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| unreadable(&error))?;
+    Ok(Opened { file, metadata, head })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backups_are_told_by_their_suffix() {
-        for name in [
-            "a.sh~",
-            "a.bak",
-            "a.sh.orig",
-            "a.py.rej",
-            ".a.swp",
-            "a.tmp",
-            "a.save",
-            "a.sh.dpkg-old",
-            "a.rpmnew",
-            "a.sh.disabled",
-        ] {
-            assert!(is_backup(name), "{name}");
+impl Opened {
+    /// Reads the rest of the file, too. Of one that is very large, the time of its change stands for the content.
+    pub fn fingerprint(&mut self) -> Fingerprint {
+        let metadata = &self.metadata;
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.head);
+        if metadata.len() > MAX_DIGESTED {
+            for number in [metadata.len(), metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned()] {
+                hasher.write_u64(number);
+            }
+        } else {
+            let mut block = [0; 8192];
+            while let Ok(count @ 1..) = self.file.read(&mut block) {
+                hasher.write(&block[..count]);
+            }
         }
-        for name in ["a.sh", "a.py", "bak", "a.backup.sh", "a"] {
-            assert!(!is_backup(name), "{name}");
-        }
+        Fingerprint { device: metadata.dev(), inode: metadata.ino(), digest: hasher.finish() }
     }
 }

@@ -1,33 +1,34 @@
 //! The launchers above this one: a plugin that starts a launcher on a location that one of them runs would do so for ever.
 
 use super::spawn::LOCATIONS_VARIABLE;
+use crate::configuration::Location;
 use crate::document::{Value, json};
 use crate::error::Error;
 use crate::settings::Settings;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// # Errors
 /// Usage: the first location that a launcher above us runs already, or that none is named.
 pub fn refuse_circle(settings: &Settings) -> Result<(), Error> {
     if settings.locations.is_none() && settings.program.is_empty() {
-        return Err(Error::Usage(super::NO_LOCATIONS.into()));
+        return Err(Error::Usage(settings.no_locations.clone()));
     }
     let taken = taken();
     let locations = settings.locations.as_deref().unwrap_or_default();
-    match locations.iter().find(|location| taken.contains(&canonical(location))) {
+    match locations.iter().find(|location| taken.contains(&canonical(&location.path))) {
         None => Ok(()),
         Some(location) => Err(Error::Usage(format!(
             "`{}` is run already by a launcher above this one; give other locations",
-            location.display()
+            location.path.display()
         ))),
     }
 }
 
 /// What launchers below us must not run: these locations, and those that we must not, as a JSON array.
-pub fn with_those_above(locations: &[PathBuf]) -> String {
+pub fn with_those_above(locations: &[Location]) -> String {
     let mut all = taken();
     for location in locations {
-        let canonical = canonical(location);
+        let canonical = canonical(&location.path);
         if !all.contains(&canonical) {
             all.push(canonical);
         }

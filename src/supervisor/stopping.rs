@@ -5,7 +5,6 @@ use super::lifecycle::Event;
 use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
-use crate::log::PluginId;
 use crate::notice::Notice;
 use crate::parent::ParentWatch;
 use crate::sys::{self, Interest, Pid, signal};
@@ -63,7 +62,9 @@ impl Supervisor {
         let groups: Vec<Pid> = self.leaders.keys().copied().collect();
         let stop = Stop::begin(now, last, &groups);
         self.ending = Some(Ending { stop, is_requested, impatience: 0, has_given_up: false });
-        for id in self.plugins.keys().copied().collect::<Vec<PluginId>>() {
+        // Nobody is held up any more.
+        self.take_outcomes();
+        for id in self.plugins.numbers() {
             self.happen(id, Event::EverythingStops { last });
         }
     }
@@ -129,6 +130,9 @@ impl Supervisor {
             let grace_period = self.settings.grace_period();
             ending.stop.kill_at().max(now + LAST_WORDS.min(grace_period.max(LAST_WORDS / 5)))
         });
+        if let Some(server) = self.server.take() {
+            server.address.remove();
+        }
         let mut ready = Vec::new();
         while !sys::is_ready(self.log.ended(), Interest::Readable) {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -204,6 +204,14 @@ pub fn nice_of(pid: Pid) -> Option<i32> {
     (value != -1 || io::Error::last_os_error().raw_os_error() != Some(3)).then_some(value)
 }
 
+/// How large the stack of a process may grow, which also caps its arguments and environment (execve(2)).
+pub fn stack_limit() -> u64 {
+    let mut limit = libc::RLimit { soft: 0, hard: 0 };
+    // SAFETY: `limit` is valid for the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
+    limit.soft
+}
+
 /// A limit of open descriptors (RLIMIT_NOFILE).
 #[derive(Clone, Copy)]
 pub struct DescriptorLimit(libc::RLimit);

@@ -85,6 +85,82 @@ fn a_first_part_that_is_nearly_a_role() {
 }
 
 #[test]
+fn a_role_that_is_joined_otherwise_or_cut_short() {
+    for (name, meant) in [
+        ("scheduler-x.sh", "scheduler_x.sh"),
+        ("worker.0.sh", "worker_0.sh"),
+        ("worker0.sh", "worker_0.sh"),
+        ("schedulers.sh", "scheduler.sh"),
+        ("sched.sh", "scheduler.sh"),
+        ("wroker_x.sh", "worker_x.sh"),
+    ] {
+        let sandbox = Sandbox::with([(name, SHELL)]);
+        for role in ["worker", "scheduler", ""] {
+            assert_wrong(&check(&sandbox, &["--role", role]), &[name, &format!("did you mean `{meant}`?")]);
+        }
+    }
+    for name in ["docker.sh", "call_home.sh", "allocate.sh", "heartbeat.py", "all-x.sh"] {
+        let sandbox = Sandbox::with([(name, "#!/bin/sh\n")]);
+        let done = check(&sandbox, &["--role", "worker"]);
+        assert_eq!(done.status.code(), Some(0), "{}", done.text());
+    }
+}
+
+#[test]
+fn copies_templates_and_parts_of_packages() {
+    for name in ["x.sh.old", "x.sh.1", "x.py,v", "x.sh.j2", "x.py.sample", "all_x.sh.swo", "__init__.py"] {
+        let sandbox = Sandbox::with([(name, SHELL)]);
+        assert_wrong(&check(&sandbox, &[]), &[name, "elsewhere"]);
+        assert!(sandbox.names_to_run(&[]).is_empty(), "{name}");
+        // Who names the file itself means it.
+        let done = sandbox.launcher(["run", &format!("plugins/{name}")]).output();
+        assert!(done.text().contains("started"), "{name}: {}", done.text());
+    }
+}
+
+#[test]
+fn env_with_two_words() {
+    let sandbox = Sandbox::with([("all_x.pl", "#!/usr/bin/env perl -w\n")]);
+    assert_wrong(&check(&sandbox, &[]), &["all_x.pl", "write #!/usr/bin/env -S perl -w"]);
+}
+
+#[test]
+fn a_worker_count_below_1() {
+    let sandbox = Sandbox::with([("all_x.sh", SHELL)]);
+    for count in ["0", "-3"] {
+        assert_wrong(&check(&sandbox, &["--worker-count", count]), &["worker count", count]);
+    }
+}
+
+#[test]
+fn a_configuration_that_was_named_as_a_location() {
+    let sandbox = Sandbox::with([("lmcache.yaml", "plugin_locations: [x]\n")]);
+    assert_wrong(&check(&sandbox, &["plugins/lmcache.yaml"]), &["lmcache.yaml", "--config"]);
+}
+
+#[test]
+fn an_empty_directory_is_said_and_no_mistake() {
+    let sandbox = Sandbox::new();
+    let done = check(&sandbox, &[]);
+    assert_eq!((done.status.code(), done.text().as_str()), (Some(0), "0 files, 0 run here, 0 problems\n"));
+    let done = sandbox.launcher(["run", "plugins"]).output();
+    assert!(done.text().contains("skipped plugins: an empty directory"), "{}", done.text());
+}
+
+#[test]
+fn an_environment_that_the_kernel_refuses() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\n")]);
+    sandbox.write("lmcache.json", format!("{{\"extra_config\": {{\"a\": \"{}\"}}}}", "x".repeat(100_000)));
+    let script = "ulimit -s 256; exec \"$LAUNCHER\" \"$0\" --config lmcache.json plugins";
+    let sizes = ["2 times 100025", "the other variables"];
+    let done = sandbox.command("bash", ["-c", script, "check"]).output();
+    assert_wrong(&done, &sizes);
+    let done = sandbox.command("bash", ["-c", script, "run"]).output();
+    assert_eq!(done.status.code(), Some(1));
+    assert!(sizes.iter().all(|size| done.text().contains(size)), "{}", done.text());
+}
+
+#[test]
 fn a_name_that_can_never_match() {
     let sandbox = Sandbox::with([("worker_99999999999999999999999_x.sh", SHELL)]);
     assert_wrong(&check(&sandbox, &["--role", "worker"]), &["worker_99999999999999999999999_x.sh"]);
@@ -94,7 +170,7 @@ fn a_name_that_can_never_match() {
 fn the_same_plugin_twice() {
     let sandbox = Sandbox::with([("all_x.sh", SHELL)]);
     sandbox.link("all_x.sh", "plugins/all_y.sh");
-    assert_wrong(&check(&sandbox, &[]), &["all_y.sh"]);
+    assert_wrong(&check(&sandbox, &[]), &["all_y.sh", "the same file as plugins/all_x.sh, which comes first"]);
     let sandbox = Sandbox::with([("all_x.sh", SHELL)]);
     assert_wrong(&check(&sandbox, &["plugins/all_x.sh"]), &["all_x.sh"]);
 }

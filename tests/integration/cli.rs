@@ -140,3 +140,21 @@ fn fractions_of_a_second_are_allowed() {
         assert_eq!(done.status.code(), Some(0), "--grace-period {seconds}");
     }
 }
+
+#[test]
+fn a_forgotten_dash_dash_is_asked_about() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    sandbox.write("server.py", "#!/bin/sh\ntouch started\n");
+    for (arguments, meant) in [
+        (&["run", "sh", "server.py"][..], "did you mean `-- sh server.py`?"),
+        (&["run", "plugins", "sh", "-c"], ""),
+        (&["run", "plugins", "sh"], "did you mean `-- sh`?"),
+        (&["run", "--role", "worker", "sh", "server.py", "1"], "did you mean `-- sh server.py 1`?"),
+    ] {
+        sandbox.launcher(arguments).output().assert_refused(&[meant]);
+    }
+    assert!(!sandbox.path("started").exists());
+    // What is there is a location, whatever it is called.
+    sandbox.write("sh/all_y.sh", "#!/bin/sh\necho here\n");
+    assert_eq!(sandbox.launcher(["run", "sh"]).output().lines_of("all_y.sh"), ["here"]);
+}

@@ -48,6 +48,19 @@ fn what_is_not_there_is_status_1_or_the_default() {
 }
 
 #[test]
+fn where_the_document_ends_is_said() {
+    for (pointer, expected) in [
+        ("/extra_config/k", "`/extra_config` has no `k`; it has `plugin.frontend.port`, `a/b`, `m~n`, ``, `list`"),
+        ("/chunk_siez", "the document has no `chunk_siez`; did you mean `chunk_size`?"),
+        ("/extra_config/list/7", "`/extra_config/list` is a list of 2 elements, /0 to /1: it has no `7`"),
+        ("/name/x/y", "`/name` is a string and has no `x`"),
+    ] {
+        let done = get(&[pointer]);
+        assert!(done.stderr.contains(expected), "{pointer}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn a_pointer_that_is_none_is_bad_usage() {
     for pointer in ["chunk_size", "/a~2b", "/a~"] {
         get(&[pointer]).assert_refused(&["Pointer"]);

@@ -141,3 +141,19 @@ fn with_a_program_hup_is_the_programs() {
     assert_eq!(done.status.code(), Some(5));
     assert!(!done.text().contains("all_new.sh"));
 }
+
+#[test]
+fn what_can_be_read_once_only_stays() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    for (number, config) in ["- < lmcache.yaml", "<(cat lmcache.yaml)"].into_iter().enumerate() {
+        sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+        let script = format!("exec \"$LAUNCHER\" run --parent-pid 0 --config {config}");
+        let running = sandbox.command("bash", ["-c", &script]).start();
+        let pid = runs(&running, "all_x.sh", "v1");
+        running.signal("HUP");
+        running.wait_for_stdout("reloaded: 0 started, 0 restarted, 0 stopped, 1 unchanged");
+        assert!(processes::is_alive(pid), "{number}: it is left alone");
+        running.signal("TERM");
+        running.wait();
+    }
+}

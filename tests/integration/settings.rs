@@ -1,7 +1,11 @@
 //! Where locations and the configuration come from, what plugins receive, and what is refused.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
 use crate::json::Json;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Launch, Output, Sandbox};
 
 /// Prints the configuration it was given, as it is, from both variables.
 const PRINT: &str = "#!/bin/sh\nprintf '%s\\n' \"$LMCACHE_PLUGIN_CONFIG\"\n\
@@ -46,9 +50,12 @@ fn locations_come_from_the_first_source_that_has_them() {
         ("LMCACHE_CONFIG_FILE", "lmcache.yaml"),
     ];
     assert_eq!(names(&sandbox, &["argument"], &variables), ["argument.sh"]);
-    for expected in ["newer.sh", "older.sh", "newer_config.sh", "older_config.sh", "file.sh"] {
+    // Of the two variables LMCache takes the older; of the documents it leaves both, which are the same.
+    for (expected, next) in
+        [("older.sh", 1), ("newer.sh", 0), ("newer_config.sh", 0), ("older_config.sh", 0), ("file.sh", 0)]
+    {
         assert_eq!(names(&sandbox, &[], &variables), [expected]);
-        variables.remove(0);
+        variables.remove(next);
     }
     assert_eq!(names(&sandbox, &["--config", "lmcache.yaml"], &[]), ["file.sh"]);
 }
@@ -215,7 +222,7 @@ fn a_document_is_refused_even_where_the_locations_come_from_elsewhere() {
 #[test]
 fn locations_that_are_no_paths_are_refused() {
     let sandbox = Sandbox::new();
-    for value in ["7", "true", "{}", "[\"a\", 7]", "[[\"a\"]]"] {
+    for value in ["7", "true", "{\"a\": 1}", "[\"a\", 7]", "[[\"a\"]]", "[null]", "[\"\"]"] {
         let document = format!("{{\"plugin_locations\": {value}}}");
         let done = sandbox.launcher(["run"]).env("LMCACHE_PLUGIN_CONFIG", &document).output();
         done.assert_refused(&["plugin_locations"]);
@@ -327,4 +334,244 @@ fn an_unknown_setting_of_the_launcher_is_told_the_nearest() {
     assert_eq!(warnings.len(), 1);
     let text = format!("{:?}", warnings[0]);
     assert!(text.contains("grace_perod") && text.contains("grace_period"), "{text}");
+}
+
+/// What `run` does with these variables before PROGRAM: its status and what it says.
+fn with_program(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let launch = sandbox.launcher(["run"]).args(arguments).args(["--", "sh", "-c", "exit 7"]);
+    variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).output()
+}
+
+#[test]
+fn a_variable_is_read_without_the_blanks_and_quotes_around() {
+    let sandbox = sources(&["one", "two"]);
+    for value in [" one ", "\"one\"", "'one'", "\t\"one\" ", "\"[\"one\"]\"", " [\"one\"] "] {
+        for name in ["LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "LMCACHE_PLUGIN_LOCATIONS"] {
+            assert_eq!(names(&sandbox, &[], &[(name, value)]), ["one.sh"], "{value}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_variable_means_that_there_are_none() {
+    let sandbox = sources(&["file", "newer"]);
+    sandbox.write("lmcache.yaml", "runtime_plugin_locations: [file]\n");
+    let file = ["--config", "lmcache.yaml"];
+    for (variables, expected) in [
+        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "")][..], &[][..]),
+        (&[("LMCACHE_PLUGIN_LOCATIONS", " '' ")], &[]),
+        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "newer"), ("LMCACHE_PLUGIN_LOCATIONS", "")], &[]),
+        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", ""), ("LMCACHE_PLUGIN_LOCATIONS", "newer")], &["newer.sh"]),
+        (&[("LMCACHE_PLUGIN_CONFIG", "")], &["file.sh"]),
+        (&[("LMCACHE_RUNTIME_PLUGIN_CONFIG", " "), ("LMCACHE_PLUGIN_CONFIG", "{}")], &["file.sh"]),
+    ] {
+        assert_eq!(names(&sandbox, &file, variables), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn the_last_of_both_names_in_a_document_counts() {
+    let sandbox = sources(&["one", "two"]);
+    for (document, expected) in [
+        ("plugin_locations: one\nruntime_plugin_locations: two\n", &["two.sh"][..]),
+        ("runtime_plugin_locations: two\nplugin_locations: one\n", &["one.sh"]),
+        ("runtime_plugin_locations: two\nplugin_locations: []\n", &[]),
+    ] {
+        sandbox.write("lmcache.yaml", document);
+        assert_eq!(names(&sandbox, &["--config", "lmcache.yaml"], &[]), expected, "{document}");
+        let done = sandbox.launcher(["check", "--config", "lmcache.yaml"]).output();
+        assert!(done.text().contains("are both given"), "{}", done.text());
+    }
+}
+
+#[test]
+fn what_is_nothing_to_lmcache_is_nothing() {
+    let sandbox = Sandbox::new();
+    for value in ["", "~", "false", "''", "[]", "{}", "0", "0.0"] {
+        for key in ["runtime_plugin_locations", "plugin_locations", "extra_config"] {
+            sandbox.write("lmcache.yaml", format!("{key}: {value}\n"));
+            let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[]);
+            assert_eq!((done.status.code(), &*done.stderr), (Some(7), ""), "{key}: {value}: {}", done.text());
+        }
+    }
+    for document in ["", "# nothing\n", "[]\n", "false\n", "''\n"] {
+        sandbox.write("lmcache.yaml", document);
+        assert_eq!(with_program(&sandbox, &["--config", "lmcache.yaml"], &[]).status.code(), Some(7), "{document}");
+    }
+}
+
+#[test]
+fn no_empty_value_keeps_program_from_starting() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lmcache.yaml", "runtime_plugin_locations:\n- \n- ''\nextra_config: ' '\n");
+    let keys = ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
+    let settings: Vec<String> = keys.iter().map(|key| format!("  plugin.launcher.{key}: ''\n")).collect();
+    sandbox.write("settings.yaml", ["extra_config:\n", &*settings.concat()].concat());
+    assert_eq!(with_program(&sandbox, &["--config", "settings.yaml"], &[]).status.code(), Some(7));
+    for name in [
+        "LMCACHE_CONFIG_FILE",
+        "LMCACHE_PLUGIN_CONFIG",
+        "LMCACHE_EXTRA_CONFIG",
+        "LMCACHE_PLUGIN_ROLE",
+        "LMCACHE_PLUGIN_WORKER_ID",
+        "LMCACHE_RUNTIME_PLUGIN_WORKER_COUNT",
+        "LMCACHE_RUNTIME_PLUGIN_LOCATIONS",
+    ] {
+        let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[(name, "")]);
+        assert_eq!(done.status.code(), Some(7), "{name}: {}", done.stderr);
+    }
+    let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[]);
+    for place in ["lmcache.yaml:2:2: an item of", "lmcache.yaml:3:3: an item of"] {
+        assert!(done.text().contains(place), "{}", done.text());
+    }
+    sandbox.write("empty", "\n");
+    for arguments in [["--config", ""], ["--extra-config", ""], ["--extra-config", "@"], ["--extra-config", "@empty"]] {
+        assert_eq!(with_program(&sandbox, &arguments, &[]).status.code(), Some(7), "{arguments:?}");
+    }
+    let done = with_program(&sandbox, &["--extra-config", "@gone"], &[]);
+    assert!(done.status.code() == Some(7) && done.text().contains("cannot read configuration `gone`"));
+    assert_eq!(with_program(&sandbox, &["--config", "gone.yaml"], &[]).status.code(), Some(7));
+}
+
+#[test]
+fn extra_config_may_be_a_string_of_json() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lmcache.yaml", "extra_config: '{\"k\": [1], \"plugin.launcher.format\": \"text\"}'\n");
+    let get = |pointer: &str| sandbox.launcher(["get", pointer, "--config", "lmcache.yaml"]).output().text();
+    assert_eq!(get("/extra_config/k"), "[1]\n");
+    // The document itself is the file's.
+    assert_eq!(get("/extra_config"), "{\"k\": [1], \"plugin.launcher.format\": \"text\"}\n");
+    let found = configuration(&sandbox, &["--config", "lmcache.yaml", "--extra-config", r#"{"b": 2}"#], &[]);
+    let expected = r#"{"extra_config": {"k": [1], "plugin.launcher.format": "text", "b": 2}}"#;
+    assert_eq!(Json::parse(&found), Json::parse(expected));
+}
+
+#[test]
+fn a_variable_replaces_extra_config_of_the_file_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lmcache.yaml", "a: 1\nextra_config: {b: 2}\n");
+    let file = ["--config", "lmcache.yaml"];
+    for (value, expected) in [
+        (r#"{"c": 3}"#, r#"{"a": 1, "extra_config": {"c": 3}}"#),
+        (r#" '{"c": 3}' "#, r#"{"a": 1, "extra_config": {"c": 3}}"#),
+        ("", r#"{"a": 1}"#),
+        ("null", r#"{"a": 1}"#),
+        ("{}", r#"{"a": 1, "extra_config": {}}"#),
+    ] {
+        let variables = [("LMCACHE_EXTRA_CONFIG", value)];
+        assert_eq!(Json::parse(&configuration(&sandbox, &file, &variables)), Json::parse(expected), "{value}");
+        let done = sandbox.launcher(["get", ""]).args(file).env(variables[0].0, value).output();
+        assert_eq!(Json::parse(&done.text()), Json::parse(expected), "get with {value}");
+    }
+    // The overlay is over it, and a document from the environment has had it.
+    let variables = [("LMCACHE_EXTRA_CONFIG", r#"{"c": 3}"#)];
+    let overlay = [&file[..], &["--extra-config", r#"{"d": 4}"#]].concat();
+    let expected = Json::parse(r#"{"a": 1, "extra_config": {"c": 3, "d": 4}}"#);
+    assert_eq!(Json::parse(&configuration(&sandbox, &overlay, &variables)), expected);
+    let variables = [variables[0], ("LMCACHE_PLUGIN_CONFIG", r#"{"extra_config": {"b": 2}}"#)];
+    assert_eq!(configuration(&sandbox, &[], &variables), r#"{"extra_config": {"b": 2}}"#);
+}
+
+#[test]
+fn an_overlay_may_be_in_a_file() {
+    let sandbox = Sandbox::new();
+    sandbox.write("secret", r#"{"token": "t"}"#);
+    let found = configuration(&sandbox, &["--extra-config", "@secret"], &[]);
+    assert_eq!(Json::parse(&found), Json::parse(r#"{"extra_config": {"token": "t"}}"#));
+    sandbox.write("secret", "{\n\"token\": t}");
+    sandbox.launcher(["run", "--extra-config", "@secret"]).output().assert_refused(&["secret:2:10"]);
+    sandbox.launcher(["run", "--extra-config", "@gone"]).output().assert_refused(&["gone"]);
+}
+
+#[test]
+fn standard_input_is_a_file_once() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
+    for name in ["-", "/dev/stdin"] {
+        let script = "printf 'plugin_locations: [plugins]\n' | \"$LAUNCHER\" list --config \"$0\"";
+        let done = sandbox.command("sh", ["-c", script, name]).output();
+        assert!(done.text().contains("all_x.sh"), "{name}: {}", done.stderr);
+        with_program(&sandbox, &["--config", name], &[]).assert_refused(&["--config -", "PROGRAM"]);
+    }
+    let script = "printf 'a: [' | \"$LAUNCHER\" list --config -";
+    sandbox.command("sh", ["-c", script]).output().assert_refused(&["standard input:1:"]);
+    let script = "\"$LAUNCHER\" list --config <(echo 'plugin_locations: [plugins]')";
+    let done = sandbox.command("bash", ["-c", script]).output();
+    assert!(done.text().contains("all_x.sh"), "a pipe of the shell: {}", done.stderr);
+}
+
+#[test]
+fn a_file_that_is_none_or_without_end_is_refused() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
+    sandbox.mkfifo("fifo.yaml");
+    sandbox.link("fifo.yaml", "link.yaml");
+    sandbox.write("large.yaml", "#".repeat((16 << 20) + 1));
+    sandbox.write("just.yaml", "#".repeat(16 << 20));
+    sandbox.link("just.yaml", "good.yaml");
+    for (name, problem) in [
+        ("fifo.yaml", "no regular file"),
+        ("link.yaml", "no regular file"),
+        ("/dev/zero", "no regular file"),
+        ("plugins", "a directory"),
+        ("large.yaml", "larger than 16 MiB"),
+    ] {
+        sandbox.launcher(["list", "--config", name, "plugins"]).output().assert_refused(&[name, problem]);
+    }
+    assert_eq!(sandbox.launcher(["list", "--config", "good.yaml", "plugins"]).output().status.code(), Some(0));
+}
+
+#[test]
+fn paths_need_not_be_text() {
+    let sandbox = Sandbox::new();
+    let name = |suffix: &[u8]| OsString::from_vec([b"\xff", suffix].concat());
+    sandbox.write(Path::new(&name(b"p")).join("all_x.sh"), "#!/bin/sh\necho here\n");
+    sandbox.write(name(b".yaml"), "chunk_size: 256\n");
+    let run = |launch: Launch<'_>| launch.output().lines_of("all_x.sh");
+    assert_eq!(run(sandbox.launcher(["run"]).args([name(b"p")])), ["here"]);
+    assert_eq!(run(sandbox.launcher(["run"]).env("LMCACHE_PLUGIN_LOCATIONS", name(b"p"))), ["here"]);
+    let get = sandbox.launcher(["get", "/chunk_size", "--config"]).args([name(b".yaml")]).output();
+    assert_eq!((get.text().as_str(), get.stderr.as_str()), ("256\n", ""));
+    let get = sandbox.launcher(["get", "/chunk_size"]).env("LMCACHE_CONFIG_FILE", name(b".yaml")).output();
+    assert_eq!(get.text(), "256\n");
+}
+
+#[test]
+fn locations_that_lmcache_in_program_would_find_are_named() {
+    let sandbox = sources(&["one", "two"]);
+    sandbox.write("lmcache.yaml", "runtime_plugin_locations: [two, one]\n");
+    let file = [("LMCACHE_CONFIG_FILE", "lmcache.yaml")];
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let done = with_program(&sandbox, arguments, variables);
+        assert_eq!(done.status.code(), Some(7));
+        done.text().lines().find(|line| line.contains("a second time")).map(str::to_owned)
+    };
+    let twice = said(&["one"], &file).expect("the file names it, too");
+    assert!(twice.contains("plugins of `one` are named by lmcache.yaml:1:33"), "{twice}");
+    assert!(said(&["one/one.sh"], &file).is_some(), "a part of it");
+    assert!(said(&["plugins"], &file).is_none(), "another");
+    assert!(said(&[], &file).is_none(), "the file's own");
+    let variable = [file[0], ("LMCACHE_PLUGIN_LOCATIONS", "two")];
+    assert!(said(&["one"], &variable).is_none(), "the variable comes before the file for LMCache, too");
+    assert!(said(&["two"], &variable).is_some_and(|said| said.contains("LMCACHE_PLUGIN_LOCATIONS")));
+}
+
+#[test]
+fn program_is_not_told_of_locations_that_we_run() {
+    let sandbox = sources(&["one"]);
+    sandbox.write("lmcache.yaml", "plugin_locations: [one]\n");
+    let seen = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let program = "echo \"${LMCACHE_RUNTIME_PLUGIN_LOCATIONS-unset} ${LMCACHE_PLUGIN_LOCATIONS-unset}.\"";
+        let launch = sandbox.launcher(["run"]).args(arguments).args(["--", "sh", "-c", program]);
+        let done = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).output();
+        let is_said = done.text().contains("PROGRAM gets LMCACHE_RUNTIME_PLUGIN_LOCATIONS empty");
+        (done.text().lines().find(|line| line.ends_with('.')).map(str::to_owned), is_said)
+    };
+    let hidden = (Some(" unset.".to_owned()), true);
+    assert_eq!(seen(&[], &[("LMCACHE_CONFIG_FILE", "lmcache.yaml")]), hidden);
+    assert_eq!(seen(&["--config", "lmcache.yaml"], &[]), hidden);
+    assert_eq!(seen(&[], &[("LMCACHE_PLUGIN_LOCATIONS", "one")]), hidden);
+    assert_eq!(seen(&[], &[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "one")]), hidden);
+    assert_eq!(seen(&["one"], &[("LMCACHE_PLUGIN_LOCATIONS", "x")]), (Some("unset x.".into()), false));
+    assert_eq!(seen(&[], &[]), (Some("unset unset.".into()), false));
+    let quiet = seen(&["--config", "lmcache.yaml", "--quiet"], &[]);
+    assert_eq!(quiet, (hidden.0, false));
 }

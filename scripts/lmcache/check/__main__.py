@@ -21,6 +21,7 @@ import differences  # noqa: E402
 import instructions  # noqa: E402
 import parity  # noqa: E402
 import program  # noqa: E402
+import resolution  # noqa: E402
 import server  # noqa: E402
 import together  # noqa: E402
 import upstream  # noqa: E402
@@ -48,6 +49,7 @@ def main() -> int:
     count = TREES_QUICK if quick else TREES
     parts = {
         "parity": lambda: parity.compare(count, seed, rows),
+        "resolution": lambda: resolution.check(10 * count, seed, rows),
         "cases": cases.check,
         "instructions": lambda: instructions.check(arguments.readme, quick),
         "death": lambda: death.check(quick),

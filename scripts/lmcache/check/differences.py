@@ -25,12 +25,13 @@ ROWS = [
     "once",
     "regular-files",
     "large-config",
+    "package",
 ]
 EVERYWHERE_ROWS = ["environment", "parent", "stdin"]
 
 ADDED_VARIABLES = {
     b"LMCACHE_PLUGIN_PARENT_PID",
-    b"LMCACHE_PLUGIN_LAUNCHER_ID",
+    b"LMCACHE_PLUGIN_LAUNCHER_BIN",
     b"LMCACHE_PLUGIN_LAUNCHER_LOCATIONS",
 }
 
@@ -47,6 +48,11 @@ def why_not_run(path: str, tree: Tree) -> str | None:
         return "hidden"
     if not os.path.isfile(path):
         return "regular-files"
+    if (
+        re.fullmatch(r"__.+__\.py", Path(path).name.lower())
+        and path not in tree.locations
+    ):
+        return "package"
     parts = Path(path).stem.lower().split("_")
     if tree.role is None:
         return None

@@ -3,7 +3,7 @@
     host.py original|drop-in [--handle-term] [--fork | --spawn]
 
 Writes `ready` to standard output once the plugins are launched, then takes one command
-a line on standard input: stop, stop-late-exit, exit, raise, fork-exit.
+a line on standard input: stop, stop-late-exit, exit, raise, fork-exit, count.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> None:
                 return
             case "raise":
                 raise RuntimeError("the host fails")
+            case "count":
+                print(len(launcher.plugin_processes), flush=True)
             case "fork-exit":
                 child = os.fork()
                 if child == 0:

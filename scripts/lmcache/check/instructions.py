@@ -109,23 +109,30 @@ def wait_for_hello(one: Host, whom: str, beside: str) -> None:
 
 def installed(directory: Path, package: Path) -> dict[str, str]:
     """The variables of a user who has installed the launcher, and this LMCache."""
-    # As wheel, archive and Debian package lay it.
-    share = directory / "share" / "lmcache-plugin-launcher"
-    share.mkdir(parents=True)
-    for part in ("lmcache", "plugins", "container"):
-        (share / part).symlink_to(ROOT / "scripts" / part)
-    programs = directory / "bin"
+    programs = directory / "programs"
     programs.mkdir()
-    (programs / "lmcache-plugin-launcher").symlink_to(os.environ["LAUNCHER"])
     python = Path(os.environ.get("LMCACHE_SERVER_PYTHON", sys.executable))
     (programs / "lmcache").symlink_to(python.with_name("lmcache"))
     (programs / "python3").symlink_to(sys.executable)
+    prefix = os.environ.get("INSTALLED") or lay_out(directory / "prefix")
     # With a plugin directory of its own, for the block that replaces a file there.
     overlay(package, directory / "site")
     return {
-        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PATH": f"{programs}:{prefix}/bin:{os.environ['PATH']}",
         "PYTHONPATH": str(directory / "site"),
         # As in a shell where nothing else has been set.
         "LMCACHE_PLUGIN_LAUNCHER_BIN": "",
         "LMCACHE_TRACK_USAGE": "false",
     }
+
+
+def lay_out(prefix: Path) -> Path:
+    """The launcher with all that comes with it, as wheel, archive and Debian package lay it."""
+    share = prefix / "share" / "lmcache-plugin-launcher"
+    share.mkdir(parents=True)
+    for part in ("lmcache", "plugins", "container"):
+        (share / part).symlink_to(ROOT / "scripts" / part)
+    (prefix / "bin").mkdir()
+    launcher = prefix / "bin" / "lmcache-plugin-launcher"
+    launcher.symlink_to(os.environ["LAUNCHER"])
+    return prefix

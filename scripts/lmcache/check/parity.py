@@ -298,13 +298,8 @@ def compare_runs(tree: Tree, their_runs: list[Run], ours: Run, differ) -> None:
         return
     if theirs.cwd != ours.cwd:
         differ(None, f"LMCache runs it in {theirs.cwd!r}, ours in {ours.cwd!r}")
-    ours_shared = {
-        name: value
-        for name, value in ours.environment.items()
-        if name not in ADDED_VARIABLES
-    }
-    for name in theirs.environment.keys() | ours_shared.keys():
-        if theirs.environment.get(name) != ours_shared.get(name):
+    for name in (theirs.environment.keys() | ours.environment.keys()) - ADDED_VARIABLES:
+        if theirs.environment.get(name) != ours.environment.get(name):
             differ(None, f"{ours.path}: the environment differs in {name!r}")
 
 

@@ -27,18 +27,20 @@ def check() -> bool:
 
 def attempt(way: str, place: str) -> str:
     """How often the plugin is started where both are told of it in this place."""
+    is_control = place == "argument"
     try:
-        starts, log = starts_of(way, place)
-        expected = 2 if place == "argument" else 1
-        if starts != expected:
-            raise AssertionError(f"{starts} starts\n{log}")
+        starts, processes, log = starts_of(way, place)
+        expected = (2, 1) if is_control else (1, 0)
+        if (starts, processes) != expected:
+            raise AssertionError(f"{starts} starts, {processes} by LMCache\n{log}")
     except Exception as error:
         return f"FAILED: {error}"
-    return f"started {starts} times" + (" (control)" if place == "argument" else "")
+    control = ", once by LMCache (control)" if is_control else ""
+    return f"started {starts} times{control}"
 
 
-def starts_of(way: str, place: str) -> tuple[int, str]:
-    """Run LMCache as PROGRAM until it is up, end it, and count."""
+def starts_of(way: str, place: str) -> tuple[int, int, str]:
+    """Run LMCache as PROGRAM until it is up, and count: starts, and processes of its launcher."""
     with host() as one:
         one.plugin("all_once.sh", PLUGIN)
         location = str(BRIDGE if way == "bridge" else one.plugins)
@@ -60,10 +62,13 @@ def starts_of(way: str, place: str) -> tuple[int, str]:
         starts = one.directory / "starts"
         count = 2 if place == "argument" else 1
         one.wait_until("the plugin runs", lambda: lines(starts) >= count)
+        one.tell("count")
+        assert one.process.stdout is not None
+        processes = int(one.process.stdout.readline())
         one.tell("stop")
         one.process.wait(60)
         one.wait_until("nothing left", lambda: not one.left())
-        return lines(starts), one.log()
+        return lines(starts), processes, one.log()
 
 
 def lines(path) -> int:

@@ -25,6 +25,16 @@ REPORTER = Path(__file__).parents[2] / "plugins" / "all_metrics_reporter.py"
 KEY = "a-key-that-no-log-has"
 LIMIT_SECONDS = 10.0
 
+# How a plugin comes by the key of a server: in which way it is started, and whether it then has it.
+BY_VARIABLE = "key in a variable"
+BY_SETTING = "as PROGRAM, and the plugin's setting names the file"
+KEYS = {
+    BY_VARIABLE: ("program", True),
+    "key in a file that the server is told of": ("class", True),
+    "the same, as PROGRAM": ("program", False),
+    BY_SETTING: ("program", True),
+}
+
 PLUGINS = {
     "all_hello.sh": """#!/bin/sh
 trap 'echo last words; exit 0' TERM
@@ -98,9 +108,12 @@ def check() -> bool:
     ]
     with gateway() as pushes, ThreadPoolExecutor(max_workers=2) as executor:
         results = list(executor.map(lambda job: attempt(*job, pushes), jobs))
+        keys = list(executor.map(lambda key: attempt_with(key, pushes), KEYS))
     for (release, way, ending), result in zip(jobs, results):
         print(f"{release.version:9} {way:8} {ending.name:25} {result}")
-    return not any("FAILED" in result for result in results)
+    for key, result in zip(KEYS, keys):
+        print(f"{key:52} {result}")
+    return not any("FAILED" in result for result in results + keys)
 
 
 def attempt(release: Release, way: str, ending: Ending, pushes: "Pushes") -> str:
@@ -115,13 +128,45 @@ def attempt(release: Release, way: str, ending: Ending, pushes: "Pushes") -> str
         return f"FAILED: {error}"
 
 
+def attempt_with(key: str, pushes: "Pushes") -> str:
+    """One server that wants a key which the plugin has in this way, and what came of it."""
+    way, is_known = KEYS[key]
+    try:
+        with host() as one:
+            server = Server(one, releases()[-1], way, pushes.url, key)
+            server.start()
+            if is_known:
+                result = f"{pushes.wait_for(server.job)} metrics scraped"
+            else:
+                one.wait_until("the refusal", lambda: refusals(one))
+                (result,) = refusals(one)
+            if KEY in one.log():
+                raise AssertionError("the log has the key")
+            return result
+    except Exception as error:
+        return f"FAILED: {error}"
+
+
+def refusals(one: Host) -> list[str]:
+    """What the plugin has said of an answer 401."""
+    lines = one.log().splitlines()
+    return [line for line in lines if REPORTER.name in line and " 401" in line]
+
+
 class Server:
     """One `lmcache server` with its plugins, in a directory of its own."""
 
     numbers = count()
 
-    def __init__(self, one: Host, release: Release, way: str, pushgateway: str) -> None:
-        self.one, self.release, self.way = one, release, way
+    def __init__(
+        self,
+        one: Host,
+        release: Release,
+        way: str,
+        pushgateway: str,
+        key: str = BY_VARIABLE,
+    ) -> None:
+        self.one, self.release, self.way, self.key = one, release, way, key
         number = next(self.numbers)
         self.job = f"job-{number}"
         self.port, self.http_port = 15000 + number, 18000 + number
@@ -130,6 +175,10 @@ class Server:
             "plugin.all_metrics_reporter.job": self.job,
             "plugin.all_metrics_reporter.interval": 1,
         }
+        self.key_file = one.directory / "key"
+        if key == BY_SETTING:
+            setting = "plugin.all_metrics_reporter.scrape_bearer_token_file"
+            self.settings[setting] = str(self.key_file)
 
     def start(self) -> None:
         """Start it as its user would, and wait until it and a plugin have said so."""
@@ -143,7 +192,9 @@ class Server:
             "LMCACHE_TRACK_USAGE": "false",
             "LMCACHE_DISABLE_BANNER": "1",
         }
-        if self.release.wants_key:
+        self.key_file.write_text(KEY + "\n")
+        self.key_file.chmod(0o600)
+        if self.release.wants_key and self.key == BY_VARIABLE:
             variables["LMCACHE_API_KEY"] = KEY
         one.spawn(self.command(), is_logged=True, **variables)
         one.wait_until("the server answers", lambda: healthy(one, self.http_port))
@@ -158,6 +209,8 @@ class Server:
         server = [str(python.with_name("lmcache")), "server", "--l1-size-gb=0.1"]
         server += ["--eviction-policy=LRU", f"--port={self.port}"]
         server += [f"--http-port={self.http_port}"]
+        if self.key != BY_VARIABLE:
+            server += [f"--api-key-file={self.key_file}"]
         plugins, settings = str(self.one.plugins), self.settings
         if self.way == "program":
             url = f"http://127.0.0.1:{self.http_port}/metrics"
@@ -202,11 +255,12 @@ class Server:
             one.process.send_signal(ending.signal)
         one.process.wait(60)
         if self.way == "own":
-            # What would end by itself has: the rest stays.
-            one.wait_until(
-                "hello ends", lambda: not running(one, "all_hello.sh") or None
-            )
-            return f"{len(one.left())} processes left"
+            if ending.last_words:
+                # What ends when it is asked to is given the time.
+                one.wait_until("hello ends", lambda: not running(one, "all_hello.sh"))
+            if not (left := one.left()):
+                raise AssertionError("nothing is left: this shows nothing")
+            return f"{len(left)} processes left (control)"
         one.wait_until(f"nothing left of {one.left()}", lambda: not one.left())
         seconds = time.monotonic() - begin
         if seconds > LIMIT_SECONDS:

@@ -6,6 +6,7 @@ together: vLLM kills an engine core that has not ended five seconds later.
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 import atexit
 import json
 import multiprocessing
@@ -19,7 +20,8 @@ from lmcache.v1.config import LMCacheEngineConfig
 
 LIMIT_SECONDS = 3.5
 COUNTS = (1, 2, 4, 8)
-METHODS = ("main", "spawn", "fork")
+# `manager`: in the main process, by LMCache's real manager, which wants torch.
+METHODS = ("main", "spawn", "fork", "manager")
 ENDINGS = ("stop", "exit")
 
 # One that needs its grace period, and one that nothing but SIGKILL ends.
@@ -60,7 +62,10 @@ def seconds(count: int, method: str, ending: str, control: str = "") -> float:
             one.plugin(name, text)
         configuration = one.directory / "lmcache.yaml"
         configuration.write_text(f"runtime_plugin_locations: ['{one.plugins}']\n")
-        command = [sys.executable, __file__, str(count), method, ending, control]
+        python = sys.executable
+        if method == "manager":
+            python = os.environ["LMCACHE_SERVER_PYTHON"]
+        command = [python, __file__, str(count), method, ending, control]
         one.launch(command, configuration)
         one.wait_until("the plugins are up", lambda: files(one, "up") == 2 * count)
         (one.directory / "end").touch()
@@ -79,7 +84,7 @@ def files(one: Host, name: str) -> int:
     return len(list(one.directory.glob(f"{name}.*")))
 
 
-def serve(count: int, ending: str, control: str) -> None:
+def serve(count: int, method: str, ending: str, control: str) -> None:
     """The host: launch, wait for the word, stop or exit, and write down the times."""
     directory = Path(os.environ["CHECK_DIRECTORY"])
     times: list[float | None] = [None, None]
@@ -95,29 +100,58 @@ def serve(count: int, ending: str, control: str) -> None:
         drop_in.RuntimePluginLauncher(config, "WORKER", count, number)
         for number in range(count)
     ]
-    for launcher in launchers:
-        launcher.launch_plugins()
+    kind = real_manager if method == "manager" else Manager
+    managers = [kind(launcher) for launcher in launchers]
+    for manager in managers:
+        manager.start_services()
     print("ready", flush=True)
     # Not a line of standard input: a child of multiprocessing has none.
     while not (directory / "end").exists():
         time.sleep(0.01)
     note(0)
     if ending == "stop":
-        for launcher in launchers:
+        for manager, launcher in zip(managers, launchers):
             if control:
                 drop_in._launchers[:] = [launcher]
-            with ThreadPoolExecutor(max_workers=1) as executor:
-                executor.submit(launcher.stop_plugins).result(10)
+            manager.stop_services()
         note(1)
+
+
+class Manager:
+    """LMCacheManager, as far as it concerns the launcher."""
+
+    def __init__(self, launcher) -> None:
+        self.launcher = launcher
+
+    def start_services(self) -> None:
+        self.launcher.launch_plugins()
+
+    def stop_services(self) -> None:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            executor.submit(self.launcher.stop_plugins).result(10)
+
+
+def real_manager(launcher):
+    """The real one, of this launcher and of nothing else."""
+    from lmcache.integration.base_service_factory import BaseServiceFactory
+    from lmcache.v1.manager import LMCacheManager
+
+    nothing = {
+        f"{name}.return_value": None for name in BaseServiceFactory.__abstractmethods__
+    }
+    factory = Mock(spec=BaseServiceFactory, **nothing)
+    factory.maybe_create_runtime_plugin_launcher.return_value = launcher
+    return LMCacheManager(LMCacheEngineConfig.from_defaults(), factory)
 
 
 def main(count: str, method: str, ending: str, control: str) -> None:
     """Serve in this process or in one that is made as vLLM makes its engine core."""
-    if method == "main":
-        serve(int(count), ending, control)
+    arguments = (int(count), method, ending, control)
+    if method in ("main", "manager"):
+        serve(*arguments)
         return
     context = multiprocessing.get_context(method)
-    child = context.Process(target=serve, args=(int(count), ending, control))
+    child = context.Process(target=serve, args=arguments)
     child.start()
     child.join()
 

@@ -291,6 +291,14 @@ def multiprocess_server(tree: Tree) -> None:
         tree.write(name)
 
 
+def python_package(tree: Tree) -> None:
+    """A package beside the plugins, where every plugin runs."""
+    tree.role = None
+    tree.write("all_x.py")
+    tree.write("lib/__init__.py")
+    tree.write("lib/__main__.py")
+
+
 BY_HAND = [
     documented_names,
     short_names,
@@ -304,4 +312,5 @@ BY_HAND = [
     no_bash,
     large_config,
     multiprocess_server,
+    python_package,
 ]

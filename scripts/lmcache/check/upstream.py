@@ -19,8 +19,8 @@ TESTS = [
 ONE_PROCESS = (
     "wants a Popen of `INTERPRETER FILE` for each plugin; ours is one launcher"
 )
-WHOLE_LINE = "wants shutil.which called with the whole first line, which loses its argument"
-    "wants which(1) asked for the first line as a whole, which loses its argument"
+WHOLE_LINE = (
+    "wants shutil.which called with the whole first line, which loses its argument"
 )
 # These are about how LMCache's class does it, and ours does it in another way.
 NOT_OURS = {

@@ -117,10 +117,11 @@ impl<'a> Composer<'a> {
         }
     }
 
+    /// What cannot be a name of ours may be the beginning of a password: no message has it.
     fn alias(&mut self, name: &str) -> Result<NodeId> {
         let offset = self.scanner.next()?.offset;
         let Some(&index) = self.anchors.get(name) else {
-            return self.refuse(offset, &["no anchor `&", name, "` comes before this alias"].concat());
+            return self.refuse(offset, "no anchor of this name comes before the alias: a text with `*` wants quotes");
         };
         let node = &self.nodes[index];
         match (node.content, node.tag) {
@@ -143,7 +144,7 @@ impl<'a> Composer<'a> {
             let Token { offset, kind } = self.scanner.next()?;
             match kind {
                 Kind::Anchor(name) if self.anchors.contains_key(name) => {
-                    return self.refuse(offset, &["a second anchor `&", name, "` in this document"].concat());
+                    return self.refuse(offset, "a second anchor of this name: a text with `&` wants quotes");
                 }
                 Kind::Anchor(name) => head.anchor = Some(name),
                 Kind::Tag { handle: None, suffix } => head.tag = Some(Tag::named(&suffix)),
@@ -262,11 +263,11 @@ impl<'a> Composer<'a> {
     }
 
     fn flow_sequence(&mut self, depth: usize) -> Result<()> {
-        self.scanner.next()?;
+        let start = self.scanner.next()?.offset;
         let mut is_first = true;
         while !self.take(&Kind::FlowSequenceEnd)? {
             if !std::mem::take(&mut is_first) && !self.take(&Kind::FlowEntry)? {
-                return self.refuse_found("expected `,` or `]`");
+                return self.refuse_open(start, "expected `,` or `]`");
             }
             let offset = self.scanner.offset()?;
             if self.take(&Kind::Key)? {
@@ -295,11 +296,11 @@ impl<'a> Composer<'a> {
     }
 
     fn flow_mapping(&mut self, depth: usize) -> Result<()> {
-        self.scanner.next()?;
+        let start = self.scanner.next()?.offset;
         let mut is_first = true;
         while !self.take(&Kind::FlowMappingEnd)? {
             if !std::mem::take(&mut is_first) && !self.take(&Kind::FlowEntry)? {
-                return self.refuse_found("expected `,` or `}`");
+                return self.refuse_open(start, "expected `,` or `}`");
             }
             if self.take(&Kind::Key)? {
                 self.single_pair(depth)?;
@@ -343,6 +344,23 @@ impl<'a> Composer<'a> {
     fn refuse_next<T>(&mut self, message: &str) -> Result<T> {
         let offset = self.scanner.offset()?;
         self.refuse(offset, message)
+    }
+
+    /// Refuses the next token inside of brackets; on another line, where nothing of a list or mapping can begin like it,
+    /// the bracket that began at `start`.
+    #[cold]
+    fn refuse_open<T>(&mut self, start: usize, expected: &str) -> Result<T> {
+        let offset = self.scanner.offset()?;
+        let lines = self.text[start..offset].matches('\n').count();
+        let is_outside = matches!(
+            self.scanner.peek()?,
+            Kind::Value | Kind::StreamEnd | Kind::DocumentStart | Kind::DocumentEnd | Kind::BlockEnd
+        );
+        if lines == 0 || !is_outside {
+            return self.refuse_found(expected);
+        }
+        let line = self.text[..offset].matches('\n').count() + 1;
+        self.refuse(start, &format!("this bracket is not closed before line {line}: {expected}"))
     }
 
     /// Refuses the next token, by name.

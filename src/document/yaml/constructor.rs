@@ -5,7 +5,6 @@ mod merge;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
 
 use super::super::value::repetitions;
 use super::super::{Members, Value};
@@ -40,11 +39,10 @@ impl<'a, 'n> Constructor<'a, 'n> {
         Constructor { text, nodes, budget: 64 * text.len() + (4 << 20), repeated: vec![false; nodes.len()] }
     }
 
-    /// Where a key was given that was there before, with its text, in the order of the document. An alias repeats
-    /// what it stands for, but not its warnings.
-    pub(super) fn repeated(&self) -> impl Iterator<Item = (usize, Cow<'a, str>)> {
-        let marked = self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated);
-        marked.map(|(node, _)| (node.offset(), self.nodes.scalar(node).unwrap_or_default()))
+    /// Where a key was given that was there before, in the order of the document. An alias repeats what it stands for,
+    /// but not its warnings.
+    pub(super) fn repeated(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().zip(&self.repeated).filter(|(_, repeated)| **repeated).map(|(node, _)| node.offset())
     }
 
     /// The value of a node, inside `depth` collections.
@@ -74,7 +72,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             }
             (Content::Mapping(_), Tag::Map) => self.mapping(index, depth),
             (_, Tag::Set) => self.refuse(node, "a set is no JSON: expected a list"),
-            (_, Tag::Unknown) => self.refuse(node, UNKNOWN_TAG),
+            (_, Tag::Unknown) => self.refuse_tag(node),
             _ => self.refuse(node, "the tag does not fit the value after it"),
         }
     }
@@ -91,7 +89,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             Tag::Binary => Err("binary data is no JSON: expected a string"),
             Tag::Merge => Err("`<<` stands for no value: expected the text in quotes"),
             Tag::Default => Err("`=` stands for no value: expected the text in quotes"),
-            Tag::Unknown => Err(UNKNOWN_TAG),
+            Tag::Unknown => return self.refuse_tag(node),
             _ => Err("the tag does not fit the value after it: expected a collection"),
         };
         value.or_else(|message| self.refuse(node, message))
@@ -172,7 +170,7 @@ impl<'a, 'n> Constructor<'a, 'n> {
             Tag::Float => number::float_key(&text),
             Tag::Timestamp => Err("a date cannot be a key in JSON: expected the text in quotes"),
             Tag::Binary => Err("binary data cannot be a key in JSON: expected a string"),
-            Tag::Unknown => Err(UNKNOWN_TAG),
+            Tag::Unknown => return self.refuse_tag(node),
             _ => Err("the tag does not fit the key after it"),
         };
         match key {
@@ -191,14 +189,20 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
+    /// A tag is no value: it is named.
+    #[cold]
+    fn refuse_tag<T>(&self, node: &Node) -> Result<T> {
+        let mut words = self.text[node.offset()..].split_ascii_whitespace();
+        let tag = words.find(|word| word.starts_with('!')).unwrap_or_default();
+        let known = "expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
+        self.refuse(node, &format!("unknown tag `{tag}`: {known}"))
+    }
+
     #[cold]
     fn refuse<T>(&self, node: &Node, message: &str) -> Result<T> {
         Err(malformed(self.text, node.offset(), message))
     }
 }
-
-const UNKNOWN_TAG: &str =
-    "an unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
 
 fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
     let is_one_of = |words: [&str; 3]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -219,6 +223,9 @@ struct Pairs<'a, 'p> {
     identities: HashMap<usize, String>,
 }
 
+/// What a key is compared by: whether it is another one than its text, and which.
+type Identity<'i> = (bool, &'i str);
+
 /// A member of an object: the positions of the pairs that its name and its value are from.
 struct Member {
     name: usize,
@@ -230,13 +237,13 @@ impl<'a> Pairs<'a, '_> {
     /// where a key is first and again. Python compares the keys themselves, then JSON their names: 1 and true are one
     /// key, 1 and "1" become one.
     fn unite(&self, positions: impl Iterator<Item = usize>, mut note: impl FnMut(usize, usize)) -> Vec<Member> {
-        let pairs = positions.map(|position| Member { name: position, value: position });
+        let pairs = positions.map(|position| Member { name: position, value: position }).collect();
         let identity = |position: usize| match self.identities.get(&position) {
             Some(identity) => (true, identity.as_str()),
             None => (false, &*self.members[position].0),
         };
-        let keys = unite(pairs, identity, &mut note);
-        unite(keys.into_iter(), |position| &*self.members[position].0, &mut note)
+        let keys = unite(pairs, &identity, &mut note);
+        unite(keys, &|position| (false, &*self.members[position].0), &mut note)
     }
 
     fn name(&self, member: &Member) -> &str {
@@ -257,10 +264,10 @@ impl<'a> Pairs<'a, '_> {
 }
 
 /// One member for each identity that a name has.
-fn unite<I: Eq + Hash>(
-    members: impl Iterator<Item = Member>,
-    identity: impl Fn(usize) -> I,
-    note: &mut impl FnMut(usize, usize),
+fn unite<'i>(
+    members: Vec<Member>,
+    identity: &dyn Fn(usize) -> Identity<'i>,
+    note: &mut dyn FnMut(usize, usize),
 ) -> Vec<Member> {
     let mut united: Vec<Member> = Vec::new();
     let mut index_of = HashMap::new();

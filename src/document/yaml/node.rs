@@ -124,6 +124,30 @@ impl<'a> Nodes<'a> {
         }
     }
 
+    /// Where a node stands for a reader: the null that is written as nothing, behind what comes before it.
+    pub(super) fn place(&self, id: NodeId) -> usize {
+        let node = &self[id];
+        let is_nothing = node.tag == Tag::Null && matches!(node.content, Content::Verbatim(span) if span.len() == 0);
+        let is_marked = matches!(self.text.as_bytes().get(node.offset()), Some(b'&' | b'!'));
+        if is_nothing && !is_marked { self.end_of_token_before(node.offset()) } else { node.offset() }
+    }
+
+    /// The end of the sign (`:`, `-`, `?`) before an offset, with blanks and comments between the two.
+    fn end_of_token_before(&self, offset: usize) -> usize {
+        let mut text = self.text.as_bytes()[..offset].trim_ascii_end();
+        loop {
+            let line = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
+            let is_comment = |index: &usize| {
+                let before = text[line..*index].trim_ascii_end().last();
+                text[*index] == b'#' && before.is_none_or(|last| b":-?,".contains(last))
+            };
+            match (line..text.len()).find(is_comment) {
+                Some(index) => text = text[..index].trim_ascii_end(),
+                None => return text.len(),
+            }
+        }
+    }
+
     /// What a sequence holds.
     pub(super) fn items(&self, span: Span) -> &[NodeId] {
         &self.children[span.range()]

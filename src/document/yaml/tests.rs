@@ -42,7 +42,7 @@ fn collections_nest_in_blocks_and_in_flow() {
         ("a: b: c", "1:5: a `:` with a space after it cannot be inside a value: expected quotes"),
         ("a: - b", "1:4: a list cannot begin on this line: expected a value"),
         ("a: 1\nb\n", "2:1: expected a key with `:` after it, on one line"),
-        ("a:\n  b: 1\n c: 2\n", "3:2: expected a key or the end of the mapping, found an indented mapping"),
+        ("a:\n  b: 1\n c: 2\n", "3:2: indented as no line above: begin it at column 1 or 3"),
         ("a:\n\tb: 1\n", "2:1: a tab cannot indent or precede a value: expected spaces"),
         ("[a, b", "1:6: expected `,` or `]`, found the end of the file"),
         ("{a: b", "1:6: expected `,` or `}`, found the end of the file"),
@@ -80,7 +80,7 @@ fn plain_scalars_have_the_types_of_yaml_1_1() {
         ("a: =", "1:4: `=` stands for no value: expected the text in quotes"),
         ("!!set {a}", "1:1: a set is no JSON: expected a list"),
         ("!!binary aGk=", "1:1: binary data is no JSON: expected a string"),
-        ("!x a", "1:1: an unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs"),
+        ("!x a", "1:1: unknown tag `!x`: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs"),
         ("!x!y a", "1:1: no `%TAG` declares the handle `!x!`"),
     ]);
 }
@@ -139,8 +139,8 @@ fn keys_given_twice_are_warned_of_once() {
     let warnings = parse(text.as_bytes()).unwrap().warnings;
     let places: Vec<_> =
         warnings.iter().map(|warning| (warning.line, warning.column, warning.message.as_str())).collect();
-    let message = "the key `x` was given before in this mapping: the last value counts";
-    assert_eq!(places, [(3, 3, message), (7, 1, &message.replace('x', "1"))]);
+    let message = "this key was given before in the same mapping: the last value counts";
+    assert_eq!(places, [(3, 3, message), (7, 1, message)]);
 }
 
 #[test]
@@ -153,12 +153,41 @@ fn aliases_and_merge_keys_repeat_what_came_before() {
         ("'<<': {a: 1}", r#"{"<<":{"a":1}}"#),
     ]);
     assert_refused(&[
-        ("*a", "1:1: no anchor `&a` comes before this alias"),
+        ("*a", "1:1: no anchor of this name comes before the alias: a text with `*` wants quotes"),
         ("&a [*a]", "1:5: an alias to what it is itself part of"),
-        ("[&a b, &a c]", "1:8: a second anchor `&a` in this document"),
+        ("[&a b, &a c]", "1:8: a second anchor of this name: a text with `&` wants quotes"),
         ("<<: a", "1:5: expected a mapping to merge, or a list of them"),
         ("- <<", "1:3: `<<` stands for no value: expected the text in quotes"),
     ]);
+}
+
+#[test]
+fn the_cause_is_named_and_not_its_consequence() {
+    let space = "a space is missing behind this `:`: write `key: value`";
+    let template = "is a template's: render the template first, or write the text in quotes";
+    let deeper = "indented more than the line above, whose value it would continue: begin it at column";
+    for (text, place, message) in [
+        ("chunk_size:256\nlocal_cpu: true\n", "1:11", space),
+        ("local_cpu: true\nchunk_size:256\nx: 1\n", "2:11", space),
+        ("a:\n  - b:1\n    c: 2\n", "2:6", space),
+        ("a: http://x\nb\nc: 1\n", "2:1", "expected a key with `:` after it, on one line"),
+        ("a: 1\n  b: 2\n", "2:3", deeper),
+        ("a:\n  b: 1\n\n  # why\n    c: 2\n", "5:5", deeper),
+        ("a:\n   b: 1\n  c: 2\n", "3:3", "indented as no line above: begin it at column 1 or 4"),
+        ("a: {{ .Values.x }}\n", "1:4", template),
+        ("a: 1\n{{- if .Values.x }}\nb: 2\n", "2:1", template),
+        ("a:\n  - {{ x }}\n", "2:5", template),
+        ("a: {% x %}\n", "1:4", template),
+        ("a: x\n\tb: 1\n", "2:1", "a tab cannot indent or precede a value: expected spaces"),
+        ("a:\n  b: x\n  \tc: 1\n", "3:3", "a tab cannot indent or precede a value: expected spaces"),
+        ("a: [1, 2\nb: 3\n", "1:4", "this bracket is not closed before line 2: expected `,` or `]`"),
+        ("a: {b: 1\nc: 2\n", "1:4", "this bracket is not closed before line 2: expected `,` or `}`"),
+        ("a: [\n  \"x\"\n  \"y\"\n]\n", "3:3", "expected `,` or `]`, found a scalar"),
+        ("a: 'it's'\n", "1:8", "text behind a closing `'`: inside of '...' that sign is written twice"),
+    ] {
+        let found = read(text).expect_err(text);
+        assert!(found.starts_with(&[place, ": "].concat()) && found.contains(message), "{text:?}: {found}");
+    }
 }
 
 #[test]
@@ -212,6 +241,40 @@ fn what_depends_on_the_version_of_pyyaml_is_refused() {
         ("<<:\n- a: 1\n- ? |\n    a", "3:5", "a"),
     ] {
         assert_eq!(read(text), refused(place, key), "{text:?}");
+    }
+}
+
+#[test]
+fn each_value_is_found_where_it_stands() {
+    use super::super::{Part, Step};
+    use Step::{Element, Member};
+    let text = "# b: 0\na: &x {b: 1, \"c\\x41\": [2, 3]}\nd:\n- *x\n- {<<: *x, b: 4}\n? e\n: !!str 5\na.b: 6\n";
+    let nothing = "a: # b\n  # c\nd:\n- 1\n-\n\n- \n";
+    for (path, expected) in [
+        (&[Member("a")][..], ": # b\n"),
+        (&[Member("d"), Element(1)], "-\n\n- \n"),
+        (&[Member("d"), Element(2)], "- \n"),
+    ] {
+        let tree = parse(nothing.as_bytes()).unwrap().tree;
+        let found = &nothing[tree.offset(path, Part::Value) - 1..];
+        assert_eq!(found.get(..expected.len()), Some(expected), "{path:?}");
+    }
+    for (path, part, expected) in [
+        (&[][..], Part::Value, "a: &x"),
+        (&[Member("a"), Member("b")], Part::Value, "1,"),
+        (&[Member("a"), Member("b")], Part::Key, "b: 1"),
+        (&[Member("a"), Member("cA"), Element(1)], Part::Value, "3]"),
+        (&[Member("d"), Element(0)], Part::Value, "&x {b"),
+        (&[Member("d"), Element(1), Member("b")], Part::Value, "4}"),
+        (&[Member("d"), Element(1), Member("cA")], Part::Value, "[2, 3]"),
+        (&[Member("e")], Part::Value, "!!str 5"),
+        (&[Member("a.b")], Part::Value, "6"),
+        (&[Member("d"), Element(9)], Part::Value, "- *x"),
+        (&[Member("nowhere"), Member("b")], Part::Key, "a: &x"),
+    ] {
+        let tree = parse(text.as_bytes()).unwrap().tree;
+        let found = &text[tree.offset(path, part)..];
+        assert!(found.starts_with(expected), "{path:?}: {found}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::super::super::Value;
 use super::super::node::{Content, Node, NodeId, Pair, Tag};
 use super::super::{MAX_DEPTH, Result};
-use super::{Constructor, Member, Pairs};
+use super::{Constructor, Identity, Member, Pairs};
 
 /// The ways to merge.
 #[derive(Clone, Copy, PartialEq)]
@@ -123,15 +123,16 @@ impl<'a> Constructor<'a, '_> {
             let mut newer = self.merged(index, Version::Newer { in_c }, depth)?;
             newer.extend(self.own(index));
             let newer = pairs.unite(newer.iter().map(|pair| position_of[pair]), |_, _| ());
-            let mut newer: HashMap<&str, &Member> = newer.iter().map(|member| (pairs.name(member), member)).collect();
+            let mut index_of: HashMap<Identity<'_>, usize> =
+                newer.iter().zip(0..).map(|(member, index)| ((false, pairs.name(member)), index)).collect();
             for member in older {
-                let other = newer.remove(pairs.name(member));
+                let other = index_of.remove(&(false, pairs.name(member))).map(|index| &newer[index]);
                 if other.is_none_or(|other| !is_same(pairs.value(member), pairs.value(other))) {
                     return self.refuse_merge(pairs, member, other.unwrap_or(member));
                 }
             }
-            if let Some(member) = newer.values().min_by_key(|member| member.name) {
-                return self.refuse_merge(pairs, member, member);
+            if let Some(&index) = index_of.values().min() {
+                return self.refuse_merge(pairs, &newer[index], &newer[index]);
             }
         }
         Ok(())
@@ -156,15 +157,33 @@ fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            let other: HashMap<&str, &Value<'_>> = other.iter().map(|(name, value)| (&**name, value)).collect();
-            one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(&**name).is_some_and(|other| is_same(value, other)))
+            let index_of: HashMap<Identity<'_>, usize> =
+                other.iter().zip(0..).map(|((name, _), index)| ((false, &**name), index)).collect();
+            let has =
+                |name: &str, value| index_of.get(&(false, name)).is_some_and(|&index| is_same(value, &other[index].1));
+            one.len() == other.len() && one.iter().all(|(name, value)| has(name, value))
         }
         _ => one == other,
     }
 }
 
+/// Whether two floats have the same value as decimals; two that are written differently and are one double are not.
 fn is_same_float(one: &str, other: &str) -> bool {
-    let bits = |text: &str| text.contains(['.', 'e']).then(|| text.parse::<f64>().ok().map(f64::to_bits)).flatten();
-    bits(one).is_some_and(|one| bits(other) == Some(one))
+    let is_float = |text: &str| text.contains(['.', 'e', 'E']);
+    is_float(one) && is_float(other) && decimal(one) == decimal(other)
+}
+
+/// Sign, digits without zeros around them, and the power of ten of the last digit.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [whole, fraction].concat();
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((is_negative, String::new(), 0));
+    }
+    let power = exponent.trim_start_matches('+').parse::<i64>().ok()?.checked_sub(fraction.len() as i64)?;
+    Some((is_negative, significant.to_owned(), power + (digits.len() - significant.len()) as i64))
 }

@@ -1,0 +1,96 @@
+//! No message quotes a value of the configuration, however the document is damaged.
+
+use crate::sandbox::{Output, Sandbox};
+
+/// What every value is.
+const SECRET: &str = "hunter2";
+
+/// Documents in which every value is the secret, some of them where a value of another kind belongs.
+const DOCUMENTS: [&str; 3] = [
+    "password: hunter2\n\"token\": \"hunter2\"\nkey: 'hunter2'\nlist: [hunter2, \"hunter2\", {a: hunter2}]\n\
+     map: {a: hunter2, b: 'hunter2'}\nblock: |\n  hunter2\nitems:\n- hunter2\n- a: hunter2\n  b: hunter2\n",
+    "extra_config:\n  plugin.all_x.restart: hunter2\n  plugin.all_x.grace_period: \"hunter2\"\n  plugin.x.token: hunter2\n\
+     chunk_size: hunter2\nmp: &x hunter2\nagain: *x\nmerged: {<<: {a: hunter2}, b: hunter2}\n",
+    "extra_config:\n  plugin.launcher.restart: hunter2\n  plugin.launcher.quiet: hunter2\nworker: hunter2\n",
+];
+
+/// What a slip of the finger, a template or a shell makes of a document: one change each.
+fn damaged(document: &str) -> Vec<String> {
+    let mut found = vec![document.to_owned()];
+    for (index, char) in document.char_indices().step_by(3) {
+        let (before, after) = (&document[..index], &document[index + char.len_utf8()..]);
+        found.push([before, after].concat());
+    }
+    // An exclamation mark makes a tag, which is no value and named.
+    let signs =
+        ["*", "&", "@", "%", "`", "|", ">", "\"", "'", "- ", "? ", "{", "[", "}", "]", ": ", "<<: ", "\t", "\u{1}"];
+    for (number, (index, _)) in document.match_indices(SECRET).enumerate() {
+        let (before, after) = document.split_at(index);
+        for (sign, other) in signs.iter().zip(0..) {
+            // Before one value and behind the next.
+            let (secret, rest) = after.split_at(if (number + other) % 2 == 0 { 0 } else { SECRET.len() });
+            found.push([before, secret, sign, rest].concat());
+        }
+        found.push([before, "\n", after].concat());
+        found.push([before, "\\x", after].concat());
+        found.push(before.to_owned());
+    }
+    let lines: Vec<&str> = document.split_inclusive('\n').collect();
+    for index in 0..lines.len() {
+        let mut changed = lines.clone();
+        changed.remove(index);
+        found.push(changed.concat());
+        let indented = [" ", lines[index]].concat();
+        found.push([&lines[..index], &[&indented[..]], &lines[index + 1..]].concat().concat());
+        found.push([&lines[..index], &[lines[index]; 2], &lines[index + 1..]].concat().concat());
+    }
+    found
+}
+
+#[track_caller]
+fn assert_kept(done: &Output, document: &str) {
+    let said = done.text() + &done.stderr;
+    assert!(!said.contains(SECRET), "{said}\nof\n{document}");
+}
+
+#[test]
+fn no_command_quotes_a_value() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
+    let documents: Vec<String> = DOCUMENTS.iter().flat_map(|document| damaged(document)).collect();
+    assert!(documents.len() > 400, "{}", documents.len());
+    for (number, document) in documents.iter().enumerate() {
+        sandbox.write("lmcache.yaml", document);
+        let options = ["--config", "lmcache.yaml", "plugins"];
+        // Every document meets `check`, and each of the others in turn, the document in a variable among them.
+        assert_kept(&sandbox.launcher(["check"]).args(options).output(), document);
+        let other = match number % 4 {
+            0 => sandbox.launcher(["list"]).args(options),
+            1 => sandbox.launcher(["run", "--format", "json"]).args(options),
+            2 => sandbox.launcher(["get", "/password/nowhere", "--config", "lmcache.yaml"]),
+            _ => sandbox.launcher(["check", "plugins"]).env("LMCACHE_PLUGIN_CONFIG", document),
+        };
+        assert_kept(&other.output(), document);
+    }
+}
+
+#[test]
+fn a_reload_quotes_no_value() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    sandbox.write("lmcache.yaml", "a: 1\n");
+    let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    let mut refusals = 0;
+    for document in damaged(DOCUMENTS[0]).iter().step_by(8) {
+        sandbox.write("lmcache.yaml", document);
+        let list = sandbox.launcher(["list", "--config", "lmcache.yaml", "plugins"]).output();
+        if list.status.code() == Some(2) {
+            refusals += 1;
+            running.signal("HUP");
+            let said = || running.stdout().matches("not reloaded").count();
+            crate::sandbox::wait_for("the reload is refused", || said() == refusals);
+        }
+    }
+    assert!(refusals > 10, "{refusals}");
+    running.signal("TERM");
+    assert_kept(&running.wait(), "a reload");
+}

@@ -261,7 +261,12 @@ impl Guard {
     }
 
     fn take_reports(&mut self, epoll: Option<&Epoll>) {
-        for report in self.link.receive::<Report>().messages {
+        let received = self.link.receive::<Report>();
+        if let (true, Some(epoll)) = (received.is_over, epoll) {
+            // The supervisor is about to end, and its end is what is waited for.
+            epoll.remove(self.link.as_fd());
+        }
+        for report in received.messages {
             match report {
                 Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {
@@ -270,11 +275,20 @@ impl Guard {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
                 }
-                // What the shell sees of us is what it would see of PROGRAM.
-                Report::ProgramStopped(number) => sys::deliver(number),
+                Report::ProgramStopped(number) => self.stop_as_program_did(number),
                 Report::ProgramEnded(change) => self.program_end = Some(change),
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
+        }
+    }
+
+    /// What the shell sees of us is what it would see of PROGRAM.
+    fn stop_as_program_did(&self, number: i32) {
+        // It may have given us the terminal that PROGRAM wanted since, not knowing of a stop that we had yet to follow.
+        if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
+            let _ = sys::kill_group(sys::own_group(), signal::CONT);
+        } else {
+            sys::deliver(number);
         }
     }
 

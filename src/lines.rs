@@ -3,6 +3,8 @@
 
 pub mod copy;
 
+use crate::sys::slice::{head, tail};
+
 use copy::{Newline, Stop};
 
 /// The most bytes of one piece.
@@ -68,8 +70,8 @@ impl Splitter {
             chunk = &chunk[end + 1..];
         }
         loop {
-            while let Some(end) = lines.copy(&chunk[..chunk.len().min(PIECE_LIMIT + 1)]) {
-                chunk = &chunk[end + 1..];
+            while let Some(end) = lines.copy(head(chunk, PIECE_LIMIT + 1)) {
+                chunk = tail(chunk, end + 1);
             }
             let Some(end) = newline(chunk) else { break };
             let line = &chunk[..end];

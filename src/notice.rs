@@ -49,7 +49,6 @@ pub enum Notice<'a> {
         is_wanted: bool,
     },
     /// PROGRAM ended.
-    #[allow(dead_code)]
     ProgramExited {
         program: &'a OsStr,
         change: Change,
@@ -75,7 +74,6 @@ pub enum Notice<'a> {
         status: &'a Status,
     },
     /// What came of a reload.
-    #[allow(dead_code)]
     Reloaded {
         counts: &'a ReloadCounts,
     },

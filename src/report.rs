@@ -104,7 +104,8 @@ fn problems_of(entry: &Entry) -> impl Iterator<Item = &String> {
 }
 
 fn records(plan: &Plan, has_problems: bool, out: &mut Vec<u8>) {
-    for entry in &plan.entries {
+    // A record for each file.
+    for entry in plan.entries.iter().filter(|entry| !entry.is_empty_directory) {
         let (decision, reason) = decision(entry);
         let mut record = Record::empty()
             .bytes("path", entry.path.as_os_str().as_bytes())

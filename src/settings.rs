@@ -10,7 +10,6 @@ use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_o
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
 use extra::{Extra, Override};
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,8 +46,8 @@ pub struct Settings {
     /// What is not wrong enough to stop for.
     pub warnings: Vec<String>,
     default_policy: Policy,
-    /// By file stem.
-    policies: HashMap<String, Override>,
+    /// What single plugins have of their own, by file stem; a stem may be there more than once.
+    policies: Vec<(String, Override)>,
     /// What `extra_config` says to plugins, or seems to say to the launcher.
     plugin_keys: extra::PluginKeys,
 }
@@ -121,11 +120,12 @@ pub fn status_form(arguments: &Arguments) -> Result<Form, Error> {
 impl Settings {
     /// How the plugin with this file name is treated.
     pub fn policy(&self, file_name: &str) -> Policy {
-        let own = self.policies.get(stem(file_name)).copied().unwrap_or_default();
-        Policy {
-            restart: own.restart.unwrap_or(self.default_policy.restart),
-            grace_period: own.grace_period.unwrap_or(self.default_policy.grace_period),
+        let mut policy = self.default_policy;
+        for (_, own) in self.policies.iter().filter(|(of, _)| of == stem(file_name)) {
+            policy.restart = own.restart.unwrap_or(policy.restart);
+            policy.grace_period = own.grace_period.unwrap_or(policy.grace_period);
         }
+        policy
     }
 
     /// How PROGRAM's environment differs from ours, so that its LMCache does not start once more what we run. LOCATION
@@ -148,7 +148,7 @@ impl Settings {
 
     /// The longest that any plugin has.
     pub fn longest_grace_period(&self) -> Duration {
-        let own = self.policies.values().filter_map(|own| own.grace_period);
+        let own = self.policies.iter().filter_map(|(_, own)| own.grace_period);
         own.chain([self.grace_period()]).max().unwrap_or_default()
     }
 
@@ -210,8 +210,8 @@ impl Settings {
 }
 
 /// What the command line says about all plugins is above what the file says about one.
-fn overridable(mut policies: HashMap<String, Override>, arguments: &Arguments) -> HashMap<String, Override> {
-    for own in policies.values_mut() {
+fn overridable(mut policies: Vec<(String, Override)>, arguments: &Arguments) -> Vec<(String, Override)> {
+    for (_, own) in &mut policies {
         own.restart = own.restart.filter(|_| arguments.value(Opt::Restart).is_none());
         own.grace_period = own.grace_period.filter(|_| arguments.value(Opt::GracePeriod).is_none());
     }

@@ -237,7 +237,10 @@ impl Supervisor {
             return 2;
         }
         supervisor.work();
-        supervisor.failure.unwrap_or_else(|| supervisor.end())
+        let status = supervisor.failure.unwrap_or_else(|| supervisor.end());
+        // The process ends next, and the kernel lets go of everything at once.
+        std::mem::forget(supervisor);
+        status
     }
 
     /// Has everything that can have news report it.
@@ -298,6 +301,10 @@ impl Supervisor {
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
         let deadline = [tick, of_plugins, of_all, self.patience_ends()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.wait_at_most(timeout, ready);
+    }
+
+    fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
             let sources = [Some(self.signals.as_fd()), self.link.as_ref().map(AsFd::as_fd)];

@@ -56,7 +56,7 @@ def run_all(bench):
 
     def launch(name, *options, env=None):
         command = [bench.launcher, "run", "--role", "worker", "--parent-pid", str(target.pid), *options, PLUGINS]
-        return bench.start(name, *command, env={"LMCACHE_PLUGIN_CONFIG": config, "LMCACHE_PLUGIN_LAUNCHER_BIN": bench.launcher, **(env or {})})
+        return bench.start(name, *command, env={"LMCACHE_PLUGIN_CONFIG": config, **(env or {})})
 
     running = launch("launcher")
     ours = f'{{job="lmcache",instance="{host}",role="worker",worker="%d"}}'

@@ -465,6 +465,8 @@ class Server:
             return
         try:
             self.tls = ssl.create_default_context(cafile=self.settings["ca_file"])
+            # Certificates of one's own CA often lack what Python 3.13 began to insist on.
+            self.tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if self.settings["cert_file"]:
                 # Where a key is encrypted, it is not the time to ask for a password.
                 self.tls.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], lambda: "")
@@ -551,7 +553,7 @@ class Server:
         """False, and why is said, when a batch is not confirmed."""
         try:
             self.deliver(memoryview(payload))
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: of a name that is none
             self.forget()
             self.is_serial = False
             tell("server", f"{self.name} does not take our lines: {reason(error)}")
@@ -565,12 +567,11 @@ class Server:
 
 def follow(log, server, frames, interval, stop):
     """Ships until told to stop, and then what is still there, if the server takes it."""
-    failures, end, deadline = 0, None, None
+    failures, end = 0, None
     while True:
         is_last, chunk = stop.is_set(), b""
         if is_last and not end:
             end = log.end()  # its writer may go on
-            deadline = time.monotonic() + STOP_SECONDS
         try:
             chunk = log.read(server.batch, is_last)
             is_well = True
@@ -587,7 +588,7 @@ def follow(log, server, frames, interval, stop):
             if is_well:
                 log.shipped(chunk)
         # A batch is not begun that would not be confirmed: it would be sent again.
-        if is_last and not (is_well and chunk and log.is_before(end) and time.monotonic() + 2 * server.seconds < deadline):
+        if is_last and not (is_well and chunk and log.is_before(end) and time.monotonic() + 3 * server.seconds < stop.deadline):
             return
         failures = 0 if is_well else failures + 1
         if failures:
@@ -625,8 +626,14 @@ def main():
             wrong(f"plugin.{NAME}.{name} is to come with plugin.{NAME}.{needed}")
     sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
     stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
+
+    def end(*_):
+        if not stop.is_set():  # it is sent more than once
+            stop.deadline = time.monotonic() + STOP_SECONDS
+            stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
     role, worker_id = os.environ.get("LMCACHE_PLUGIN_ROLE", "").lower(), os.environ.get("LMCACHE_PLUGIN_WORKER_ID", "0")
     fill = lambda path: path.replace("{role}", role).replace("{worker_id}", worker_id)

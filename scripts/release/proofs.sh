@@ -110,7 +110,7 @@ followed() {
     proved "README, $1: $2: $3"
 }
 
-print_table() { column -t -s "$(printf '\t')" "$work/table"; }
+print_table() { sed '1i\README\twhere\tresult' "$work/table" | column -t -s "$(printf '\t')"; }
 
 # $1: a file, one byte of which is changed.
 tamper() {

@@ -6,7 +6,6 @@ use crate::document::Value;
 use crate::error::Error;
 use crate::nearest::nearest;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ pub(super) struct Extra {
     pub(super) control: Option<PathBuf>,
     pub(super) is_watching: Option<bool>,
     pub(super) default: Override,
-    pub(super) policies: HashMap<String, Override>,
+    pub(super) policies: Vec<(String, Override)>,
     pub(super) plugin_keys: PluginKeys,
 }
 
@@ -103,16 +102,14 @@ impl Extra {
     }
 
     fn set_for(&mut self, stem: &str, name: &str, value: &Value<'_>) -> Result<(), String> {
+        let mut own = Override::default();
         match name {
-            "restart" => self.policy(stem).restart = Some(choose(&bare(value), &RESTARTS)?),
-            "grace_period" => self.policy(stem).grace_period = Some(duration(&bare(value))?),
-            _ => {}
+            "restart" => own.restart = Some(choose(&bare(value), &RESTARTS)?),
+            "grace_period" => own.grace_period = Some(duration(&bare(value))?),
+            _ => return Ok(()),
         }
+        self.policies.push((stem.to_owned(), own));
         Ok(())
-    }
-
-    fn policy(&mut self, stem: &str) -> &mut Override {
-        self.policies.entry(stem.to_string()).or_default()
     }
 }
 

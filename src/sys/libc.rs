@@ -119,6 +119,7 @@ unsafe extern "C" {
     pub fn getpgid(pid: c_int) -> c_int;
     pub fn getsid(pid: c_int) -> c_int;
     pub fn setsid() -> c_int;
+    pub fn tcgetpgrp(fd: c_int) -> c_int;
     pub fn geteuid() -> c_uint;
     pub fn umask(mask: c_uint) -> c_uint;
     pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut c_uint) -> c_int;

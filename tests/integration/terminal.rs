@@ -252,7 +252,7 @@ fn the_tables_of_list_and_check_fit_the_width_and_hide_nothing() {
                     "what_it_does.sh",
                 ][..],
             ),
-            ("check", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker"]),
+            ("check", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker_\u{76e3}\u{8996}.sh`?"]),
         ] {
             let command = [crate::sandbox::LAUNCHER, table, "--role", "worker", "plugins"];
             let text = plain(&on_terminal(&sandbox, columns, &command).output().text());

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::super::Value;
 use super::super::node::{Content, Node, NodeId, Pair, Tag};
+use super::super::number;
 use super::super::{MAX_DEPTH, Result};
 use super::{Constructor, Identity, Member, Pairs};
 
@@ -152,7 +153,7 @@ impl<'a> Constructor<'a, '_> {
 /// Is this the same value for all who do not look at the order of members?
 fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || is_same_float(one, other),
+        (Value::Number(one), Value::Number(other)) => one == other || number::is_same_float(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
@@ -165,25 +166,4 @@ fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
         }
         _ => one == other,
     }
-}
-
-/// Whether two floats have the same value as decimals; two that are written differently and are one double are not.
-fn is_same_float(one: &str, other: &str) -> bool {
-    let is_float = |text: &str| text.contains(['.', 'e', 'E']);
-    is_float(one) && is_float(other) && decimal(one) == decimal(other)
-}
-
-/// Sign, digits without zeros around them, and the power of ten of the last digit.
-fn decimal(text: &str) -> Option<(bool, String, i64)> {
-    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole, fraction].concat();
-    let digits = digits.trim_start_matches('0');
-    let significant = digits.trim_end_matches('0');
-    if significant.is_empty() {
-        return Some((is_negative, String::new(), 0));
-    }
-    let power = exponent.trim_start_matches('+').parse::<i64>().ok()?.checked_sub(fraction.len() as i64)?;
-    Some((is_negative, significant.to_owned(), power + (digits.len() - significant.len()) as i64))
 }

@@ -1,4 +1,4 @@
-//! The command line as typed, and the usage texts. Knows the names of things, not what they mean; reads nothing else.
+//! The command line as typed. Knows the names of things, not what they mean; reads nothing else.
 
 use crate::error::Error;
 use crate::nearest::nearest;
@@ -24,20 +24,23 @@ pub enum Command {
     Check,
     Get,
     Install,
+    Status,
+    Reload,
+    Start,
+    Stop,
+    Restart,
 }
 
 /// What the command line knows about a command.
-struct CommandRow {
-    command: Command,
-    name: &'static str,
+pub struct CommandRow {
+    pub command: Command,
+    pub name: &'static str,
     /// What follows the name.
-    usage: &'static str,
+    pub usage: &'static str,
     /// A clause for the list of commands.
-    summary: &'static str,
-    /// Sentences for the help text of the command.
-    about: &'static str,
+    pub summary: &'static str,
     operands: Operands,
-    options: &'static [Opt],
+    pub options: &'static [Opt],
 }
 
 /// How many operands a command takes.
@@ -47,6 +50,11 @@ struct Operands {
     /// What is said where there are fewer.
     wanted: &'static str,
 }
+
+/// What names the launcher that is asked.
+const OPTIONS_OF_CLIENTS: &[Opt] = &[Opt::Control, Opt::Config];
+
+const NAMES: Operands = Operands { least: 1, most: usize::MAX, wanted: "a NAME, as `status` lists them" };
 
 const ANY_NUMBER: Operands = Operands { least: 0, most: usize::MAX, wanted: "" };
 
@@ -71,16 +79,12 @@ const OPTIONS_OF_RUN: &[Opt] = &[
     Opt::OomScoreAdj,
 ];
 
-const COMMANDS: &[CommandRow] = &[
+pub const COMMANDS: &[CommandRow] = &[
     CommandRow {
         command: Command::Run,
         name: "run",
         usage: "[OPTIONS] [LOCATION...] [-- PROGRAM [ARG...]]",
         summary: "run the plugins of this role and worker (the default)",
-        about: "Run the plugins of this role and worker until the parent or PROGRAM ends, and log what they print.\n\
-                Without LOCATION they come from the environment or the configuration file.\n\n\
-                SIGTERM, SIGINT, SIGQUIT stop everything (twice: at once); SIGHUP reads configuration and locations\n\
-                again; SIGUSR1 logs the state of each plugin. With PROGRAM, signals are passed on to it instead.",
         operands: ANY_NUMBER,
         options: OPTIONS_OF_RUN,
     },
@@ -89,7 +93,6 @@ const COMMANDS: &[CommandRow] = &[
         name: "list",
         usage: "[OPTIONS] [LOCATION...]",
         summary: "say what would run here, how, and why the rest would not",
-        about: "Say what would run here, how, and why the rest would not. Starts nothing.",
         operands: ANY_NUMBER,
         options: OPTIONS_OF_RUN,
     },
@@ -98,7 +101,6 @@ const COMMANDS: &[CommandRow] = &[
         name: "check",
         usage: "[OPTIONS] [LOCATION...]",
         summary: "as list, and exit 1 if anything is wrong",
-        about: "Say what is wrong with the plugins, one line each, and exit 1 if anything is.",
         operands: ANY_NUMBER,
         options: OPTIONS_OF_RUN,
     },
@@ -107,9 +109,6 @@ const COMMANDS: &[CommandRow] = &[
         name: "get",
         usage: "[OPTIONS] POINTER",
         summary: "print one value of the configuration",
-        about: "Print one value of the configuration, by its RFC 6901 JSON Pointer: a string bare, anything else as JSON.\n\
-                \"\" is the whole document. Inside a plugin it reads the configuration that the plugin was given.\n\n\
-                Example: get /extra_config/plugin.frontend.port --default 8080",
         operands: Operands { least: 1, most: 1, wanted: "a POINTER, such as /extra_config/key, or \"\" for all" },
         options: &[Opt::Config, Opt::ExtraConfig, Opt::Default],
     },
@@ -118,9 +117,48 @@ const COMMANDS: &[CommandRow] = &[
         name: "install",
         usage: "[OPTIONS] DIR",
         summary: "copy this executable into a directory",
-        about: "Copy this executable into DIR, replacing an older one even while it runs.",
         operands: Operands { least: 1, most: 1, wanted: "a DIR" },
         options: &[Opt::Bridge],
+    },
+    CommandRow {
+        command: Command::Status,
+        name: "status",
+        usage: "[OPTIONS] [NAME...]",
+        summary: "what a running launcher's plugins do",
+        operands: ANY_NUMBER,
+        options: &[Opt::Control, Opt::Config, Opt::Format],
+    },
+    CommandRow {
+        command: Command::Reload,
+        name: "reload",
+        usage: "[OPTIONS]",
+        summary: "have a running launcher read everything again",
+        operands: Operands { least: 0, most: 0, wanted: "" },
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Start,
+        name: "start",
+        usage: "[OPTIONS] NAME...",
+        summary: "start plugins of a running launcher",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Stop,
+        name: "stop",
+        usage: "[OPTIONS] NAME...",
+        summary: "stop plugins of a running launcher, until started again",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
+    },
+    CommandRow {
+        command: Command::Restart,
+        name: "restart",
+        usage: "[OPTIONS] NAME...",
+        summary: "stop and start plugins of a running launcher",
+        operands: NAMES,
+        options: OPTIONS_OF_CLIENTS,
     },
 ];
 
@@ -149,19 +187,19 @@ pub enum Opt {
 }
 
 /// What the command line knows about an option.
-struct OptionRow {
-    option: Opt,
-    name: &'static str,
+pub struct OptionRow {
+    pub option: Opt,
+    pub name: &'static str,
     /// Stands for the value; empty for a switch.
-    placeholder: &'static str,
-    meaning: &'static str,
+    pub placeholder: &'static str,
+    pub meaning: &'static str,
 }
 
 const fn row(option: Opt, name: &'static str, placeholder: &'static str, meaning: &'static str) -> OptionRow {
     OptionRow { option, name, placeholder, meaning }
 }
 
-const OPTIONS: &[OptionRow] = &[
+pub const OPTIONS: &[OptionRow] = &[
     row(
         Opt::Config,
         "--config",
@@ -332,50 +370,6 @@ fn option(
     Ok(())
 }
 
-/// The help text of the program, or of one command.
-pub fn help(command: Option<Command>) -> String {
-    let Some(row) = COMMANDS.iter().find(|row| Some(row.command) == command) else { return overview() };
-    let mut text = format!("Usage: {NAME} {} {}\n\n{}\n\nOptions:\n", row.name, row.usage, row.about);
-    for option in OPTIONS.iter().filter(|option| row.options.contains(&option.option)) {
-        option_line(&mut text, option.name, option.placeholder, option.meaning);
-    }
-    option_line(&mut text, "--help", "", "this text");
-    text
-}
-
-fn overview() -> String {
-    let mut text = format!(
-        "Runs LMCache plugins beside a process, logs every line they print, and leaves nothing behind.\n\n\
-         Usage: {NAME} [run] [OPTIONS] [LOCATION...] [-- PROGRAM [ARG...]]\n"
-    );
-    for row in &COMMANDS[1..] {
-        text.push_str(&format!("       {NAME} {:<7} {}\n", row.name, row.usage));
-    }
-    text.push_str("\nCommands:\n");
-    for row in COMMANDS {
-        text.push_str(&format!("  {:<8} {}\n", row.name, row.summary));
-    }
-    text.push_str("\nOptions:\n");
-    for row in OPTIONS {
-        option_line(&mut text, row.name, row.placeholder, row.meaning);
-    }
-    option_line(&mut text, "--help, --version", "", "also: COMMAND --help, help COMMAND");
-    text
-}
-
-fn option_line(text: &mut String, name: &str, placeholder: &str, meaning: &str) {
-    let option = if placeholder.is_empty() { name.to_string() } else { [name, " ", placeholder].concat() };
-    text.push_str("  ");
-    text.push_str(&option);
-    if option.len() > 26 {
-        text.push_str("\n  ");
-    }
-    let padding = if option.len() > 26 { 28 } else { 28 - option.len() };
-    text.extend(std::iter::repeat_n(' ', padding));
-    text.push_str(meaning);
-    text.push('\n');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,19 +394,6 @@ mod tests {
     }
 
     #[test]
-    fn every_command_and_option_is_told_of() {
-        let overview = help(None);
-        for row in COMMANDS {
-            assert!(overview.contains(row.name) && help(Some(row.command)).contains(row.about), "{}", row.name);
-        }
-        for row in OPTIONS {
-            assert!(overview.contains(row.name) && row.name == option_name(row.option), "{}", row.name);
-            let is_taken = COMMANDS.iter().any(|command| command.options.contains(&row.option));
-            assert!(is_taken, "no command takes {}", row.name);
-        }
-    }
-
-    #[test]
     fn a_value_is_attached_or_follows() {
         assert_eq!(typed("run --role=worker plugins"), typed("run plugins --role worker"));
         assert_eq!(typed("run --worker-id -1"), typed("run --worker-id=-1"));
@@ -423,7 +404,7 @@ mod tests {
         for (line, words) in [
             ("--role worker list plugins", ["comes before all options", "list ..."]),
             ("rnu", ["unknown command `rnu`", "did you mean `run`"]),
-            ("plugins/", ["unknown command `plugins/`", "run, list, check, get, install and help"]),
+            ("plugins/", ["unknown command `plugins/`", "run, list, check, get, install, status, "]),
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),
             ("run --role", ["`--role` wants a value", "--role ROLE"]),
             ("run --quiet=yes", ["`--quiet` takes no value", ""]),

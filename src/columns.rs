@@ -1,4 +1,5 @@
-//! How many columns a terminal gives to a text: two to a wide character, none to one that stands on another. Pure.
+//! How many columns a terminal gives to a text: two to a wide character, none to one that stands on another; and text
+//! in lines of so many. Pure.
 
 /// Characters of two columns: East Asian Width W and F (Unicode 14, UAX 11), gaps that nothing is assigned to included.
 #[rustfmt::skip]
@@ -52,6 +53,38 @@ pub fn columns_of(character: char) -> usize {
     }
 }
 
+/// The text in lines of at most `width` columns, broken at spaces; within a word only where it is wider than a line.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let wide = columns(word.as_bytes());
+        if used > 0 && used + 1 + wide > width {
+            lines.push(String::new());
+            used = 0;
+        } else if used > 0 {
+            push(&mut lines, " ");
+            used += 1;
+        }
+        for character in word.chars() {
+            let wide = columns_of(character);
+            if used + wide > width && used > 0 {
+                lines.push(String::new());
+                used = 0;
+            }
+            push(&mut lines, character.encode_utf8(&mut [0; 4]));
+            used += wide;
+        }
+    }
+    lines
+}
+
+fn push(lines: &mut [String], text: &str) {
+    if let Some(line) = lines.last_mut() {
+        line.push_str(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +106,21 @@ mod tests {
             assert_eq!(columns(text.as_bytes()), expected, "{text}");
         }
         assert_eq!(columns(b"a\xffb"), 3);
+    }
+
+    #[test]
+    fn text_is_broken_at_spaces_and_words_only_where_they_must_be() {
+        for (text, width, lines) in [
+            ("", 5, &[""][..]),
+            ("one two", 7, &["one two"]),
+            ("one two", 6, &["one", "two"]),
+            ("a longwordindeed b", 6, &["a", "longwo", "rdinde", "ed b"]),
+            ("\u{76e3}\u{8996} x", 5, &["\u{76e3}\u{8996}", "x"]),
+            ("\u{76e3}\u{8996}", 3, &["\u{76e3}", "\u{8996}"]),
+            ("wide", 0, &["w", "i", "d", "e"]),
+        ] {
+            assert_eq!(wrap(text, width), lines, "{text} in {width}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::lmcache::{filled_variable_of_lmcache, unquoted};
 use extra::Merged;
 use locations::EmptyItem;
 pub use locations::{Location, Origin};
-use source::{Document, Notation, Source};
+use source::{Notation, Source};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
@@ -72,15 +72,21 @@ pub struct Sources {
 
 impl Sources {
     /// # Errors
-    /// Usage: `--extra-config @FILE` cannot be read.
-    pub fn find(arguments: &Arguments) -> Result<Sources, Error> {
+    /// Usage: `--extra-config @FILE` cannot be read. With PROGRAM that is a warning.
+    pub fn find(arguments: &Arguments, warnings: &mut Vec<String>) -> Result<Sources, Error> {
         let nothing = "the configuration (neither --config nor the environment gives one)";
         Ok(Sources {
             environment: environment_source(),
             file_name: file_name(arguments),
             file: OnceCell::new(),
             replacement: replacement_source(),
-            overlay: overlay_source(arguments)?,
+            overlay: match overlay_source(arguments) {
+                Err(problem) if !arguments.program.is_empty() => {
+                    warnings.push(problem);
+                    None
+                }
+                overlay => overlay.map_err(Error::Usage)?,
+            },
             nothing: Source::variable(nothing, Notation::Json, b"{}".to_vec(), 0),
         })
     }
@@ -170,13 +176,11 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         operands => (Some(operands.iter().map(argument).collect()), Origin::Arguments),
     };
     let environment = sources.environment.as_ref().map(|source| source.read(warnings)).transpose()?;
-    if let Some(Document { value, places }) = &environment
-        && locations.is_none()
-    {
-        locations = locations::of_document(value, places, empty, warnings)?;
-    }
     if let Some(document) = &environment {
         document.expect_mapping()?;
+        if locations.is_none() {
+            locations = locations::of_document(document, empty, warnings)?;
+        }
     }
     // LMCACHE_CONFIG_FILE stays set inside plugins: the file is read where it can still say something.
     let is_needed = arguments.value(Opt::Config).is_some() || environment.is_none() || locations.is_none();
@@ -189,11 +193,11 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         Ok(source) => source.map(|source| source.read(warnings)).transpose()?,
     };
     let mut named = None;
-    if let Some(document @ Document { value, places }) = &file {
+    if let Some(document) = &file {
         document.expect_mapping()?;
         // Malformed ones are told of also where others count.
         let mut about_these = Vec::new();
-        named = locations::of_document(value, places, empty, &mut about_these)?;
+        named = locations::of_document(document, empty, &mut about_these)?;
         if locations.is_none() {
             (locations, origin) = (named.take(), Origin::File);
             warnings.append(&mut about_these);
@@ -204,7 +208,7 @@ pub fn load<'a>(arguments: &Arguments, sources: &'a Sources, warnings: &mut Vec<
         let theirs = locations::of_variables(empty, &mut Vec::new()).unwrap_or_default().or(named);
         warnings.extend(locations::started_twice(ours, &theirs.unwrap_or_default()));
     }
-    let read = file.as_ref().or(environment.as_ref()).map(|document| (&document.value, &document.places));
+    let read = file.as_ref().or(environment.as_ref());
     let none_named = locations::none_named(read.filter(|_| locations.is_none()));
     if locations.is_none() && read.is_some() {
         warnings.push(none_named.clone());
@@ -233,13 +237,13 @@ fn argument(path: &OsString) -> Location {
 /// Usage, as [`load`]; No where the document has no such value and there is no default.
 pub fn get(arguments: &Arguments) -> Result<Vec<u8>, Error> {
     let pointer = arguments.operands[0].to_str().ok_or_else(|| Error::Usage("POINTER is not UTF-8".into()))?;
-    let sources = Sources::find(arguments)?;
+    let warnings = &mut Vec::new();
+    let sources = Sources::find(arguments, warnings)?;
     let environment = sources.environment.as_ref().filter(|_| arguments.value(Opt::Config).is_none());
     let source = match environment {
         Some(source) => Some(source),
         None => sources.file().map_err(Error::Usage)?,
     };
-    let warnings = &mut Vec::new();
     let document = source.unwrap_or(&sources.nothing).read(warnings)?;
     let mut merged = Merged::new(document);
     sources.merge(&mut merged, environment.is_some(), warnings)?;
@@ -285,16 +289,17 @@ fn replacement_source() -> Option<Source> {
     Some(Source::variable(NAME, Notation::PythonJson, text.to_vec(), start))
 }
 
-/// What `--extra-config` says, itself or in the file that it names.
-fn overlay_source(arguments: &Arguments) -> Result<Option<Source>, Error> {
-    let Some(typed) = arguments.value(Opt::ExtraConfig) else { return Ok(None) };
-    match typed.as_bytes() {
-        [b'@', name @ ..] => {
+/// What `--extra-config` says, itself or in the file that it names. Blank it says nothing.
+fn overlay_source(arguments: &Arguments) -> Result<Option<Source>, String> {
+    let source = match arguments.value(Opt::ExtraConfig).map(OsStr::as_bytes) {
+        None | Some([b'@']) => return Ok(None),
+        Some([b'@', name @ ..]) => {
             let name = OsStr::from_bytes(name);
-            Ok(Some(Source::json_file(name, file::read(name).map_err(Error::Usage)?)))
+            Source::json_file(name, file::read(name)?)
         }
-        text => Ok(Some(Source::variable("--extra-config", Notation::Json, text.to_vec(), 0))),
-    }
+        Some(text) => Source::variable("--extra-config", Notation::Json, text.to_vec(), 0),
+    };
+    Ok(Some(source).filter(|source| !source.text.trim_ascii().is_empty()))
 }
 
 /// The text for the environment: the original byte for byte where there is one and it fits, else compact JSON.

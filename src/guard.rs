@@ -8,6 +8,7 @@ mod takeover;
 
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
+use crate::control::address::Address;
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -16,9 +17,9 @@ use crate::settings::Settings;
 use crate::supervisor::{self, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
 use crate::witness::{self, Witness};
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 /// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
@@ -36,7 +37,7 @@ const PROGRAM: u64 = 3;
 ///
 /// # Errors
 /// Usage: nothing could be started, with the reason.
-pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
+pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let cannot = |error: io::Error| Error::Usage(format!("cannot start: {}", plain(&error)));
     let parent = ParentWatch::open(&settings)?;
     if parent.is_parent_gone() {
@@ -47,6 +48,8 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
         return Ok(0);
     }
     let has_program = !settings.program.is_empty();
+    let control = listen(&mut settings)?;
+    let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
     if parent.pid() == Some(sys::parent_pid()) {
         sys::wake_when_parent_ends();
@@ -68,17 +71,19 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
             drop((link, witness, signals));
-            let above = supervisor::Above { link: supervisors_link, guard, parent: parent.seen_from_below(), stand };
+            let above =
+                supervisor::Above { link: supervisors_link, guard, parent: parent.seen_from_below(), stand, control };
             Ok(Supervisor::run(arguments, settings, inherited, above))
         }
         Fork::Parent(supervisor) => {
-            drop((supervisors_link, stand));
+            drop((supervisors_link, stand, control));
             let guard = Guard {
                 supervisor,
                 signals,
                 parent: Some(parent),
                 link,
                 witness,
+                address,
                 program: None,
                 program_end: None,
                 has_program,
@@ -94,6 +99,19 @@ pub fn run(arguments: Arguments, settings: Settings) -> Result<u8, Error> {
     }
 }
 
+/// Opens the control socket. It never keeps PROGRAM from running.
+fn listen(settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
+    let Some(path) = settings.control.take() else { return Ok(None) };
+    match Address::listen(&path) {
+        Ok(control) => Ok(Some(control)),
+        Err(problem) if settings.program.is_empty() => Err(Error::Usage(problem)),
+        Err(problem) => {
+            settings.warnings.push(problem);
+            Ok(None)
+        }
+    }
+}
+
 struct Guard {
     supervisor: Pid,
     signals: Signals,
@@ -101,6 +119,8 @@ struct Guard {
     parent: Option<ParentWatch>,
     link: Link,
     witness: Option<Witness>,
+    /// The control socket, to be removed at the end.
+    address: Option<Address>,
     /// Readable when PROGRAM has ended.
     program: Option<OwnedFd>,
     program_end: Option<Change>,
@@ -191,8 +211,8 @@ impl Guard {
         if self.has_program {
             return self.pass_on(gathered);
         }
-        let numbers: BTreeSet<i32> = gathered.iter().map(|arrived| arrived.number).collect();
-        numbers.into_iter().for_each(|number| self.obey(number));
+        let came = |number: &i32| gathered.iter().any(|arrived| arrived.number == *number);
+        signal::IMPATIENT.into_iter().filter(came).for_each(|number| self.obey(number));
     }
 
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
@@ -241,7 +261,12 @@ impl Guard {
     }
 
     fn take_reports(&mut self, epoll: Option<&Epoll>) {
-        for report in self.link.receive::<Report>().messages {
+        let received = self.link.receive::<Report>();
+        if let (true, Some(epoll)) = (received.is_over, epoll) {
+            // The supervisor is about to end, and its end is what is waited for.
+            epoll.remove(self.link.as_fd());
+        }
+        for report in received.messages {
             match report {
                 Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {
@@ -250,11 +275,20 @@ impl Guard {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
                 }
-                // What the shell sees of us is what it would see of PROGRAM.
-                Report::ProgramStopped(number) => sys::deliver(number),
+                Report::ProgramStopped(number) => self.stop_as_program_did(number),
                 Report::ProgramEnded(change) => self.program_end = Some(change),
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
+        }
+    }
+
+    /// What the shell sees of us is what it would see of PROGRAM.
+    fn stop_as_program_did(&self, number: i32) {
+        // It may have given us the terminal that PROGRAM wanted since, not knowing of a stop that we had yet to follow.
+        if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
+            let _ = sys::kill_group(sys::own_group(), signal::CONT);
+        } else {
+            sys::deliver(number);
         }
     }
 
@@ -301,6 +335,9 @@ impl Guard {
                 128 + number as u8
             }
         };
+        if let Some(address) = &self.address {
+            address.remove();
+        }
         match self.program_end {
             Some(Change::Exited(status)) => status as u8,
             Some(Change::Signaled(number)) => {

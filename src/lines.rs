@@ -3,6 +3,8 @@
 
 pub mod copy;
 
+use crate::sys::slice::{head, tail};
+
 use copy::{Newline, Stop};
 
 /// The most bytes of one piece.
@@ -49,11 +51,17 @@ pub struct Splitter {
     /// The line that has begun, without what was already passed on in pieces.
     begun: Vec<u8>,
     is_continuation: bool,
+    /// The line was passed on before its end: a newline that comes now ends it, and no other.
+    is_shown: bool,
 }
 
 impl Splitter {
     /// Takes the next bytes of the stream and passes on every line that they complete, without its `\n` or `\r\n`.
     pub fn feed(&mut self, mut chunk: &[u8], lines: &mut impl Lines) {
+        if self.is_shown && !chunk.is_empty() {
+            self.is_shown = false;
+            chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
+        }
         if !self.begun.is_empty() {
             let end = newline(chunk);
             self.extend(&chunk[..end.unwrap_or(chunk.len())], lines);
@@ -62,8 +70,8 @@ impl Splitter {
             chunk = &chunk[end + 1..];
         }
         loop {
-            while let Some(end) = lines.copy(&chunk[..chunk.len().min(PIECE_LIMIT + 1)]) {
-                chunk = &chunk[end + 1..];
+            while let Some(end) = lines.copy(head(chunk, PIECE_LIMIT + 1)) {
+                chunk = tail(chunk, end + 1);
             }
             let Some(end) = newline(chunk) else { break };
             let line = &chunk[..end];
@@ -87,6 +95,19 @@ impl Splitter {
         if !self.begun.is_empty() {
             lines.take(&self.begun, Piece { is_continuation: self.is_continuation, is_partial: false });
             self.forget();
+        }
+    }
+
+    /// Whether a line has begun and would be overwritten on a terminal, such as a progress bar.
+    pub fn is_overwritten(&self) -> bool {
+        self.begun.last() == Some(&b'\r')
+    }
+
+    /// Passes on a line that would be overwritten as it stands, before its end.
+    pub fn show(&mut self, lines: &mut impl Lines) {
+        if self.is_overwritten() {
+            self.finish(lines);
+            self.is_shown = true;
         }
     }
 
@@ -129,8 +150,12 @@ impl Splitter {
 }
 
 /// The line without the `\r` of its end.
+#[inline(always)]
 pub fn without_carriage_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+    match line {
+        [rest @ .., b'\r'] => rest,
+        _ => line,
+    }
 }
 
 /// Where to cut so that no UTF-8 sequence is torn: before a sequence that the end cuts short.
@@ -240,6 +265,28 @@ mod tests {
                 }
                 assert!(split(&chunks) == expected, "round {round}: {} bytes in {} chunks", stream.len(), chunks.len());
             }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_overwritten_is_shown_as_it_stands() {
+        for (before, after, expected) in [
+            ("10%\r20%\r", "100%\r\n", &["10%\r20%\r", "100%"][..]),
+            ("10%\r", "\nnext\n", &["10%\r", "next"]),
+            ("10%\r", "\r\nnext\n", &["10%\r", "", "next"]),
+            ("10%\r", "", &["10%\r"]),
+            ("10%", "\n\n", &["10%", ""]),
+            ("a\n", "\n", &["a", ""]),
+        ] {
+            let mut splitter = Splitter::default();
+            let mut found = Vec::new();
+            let mut emit = |bytes: &[u8], _| found.push(String::from_utf8_lossy(bytes).into_owned());
+            splitter.feed(before.as_bytes(), &mut emit);
+            splitter.show(&mut emit);
+            splitter.feed(b"", &mut emit);
+            splitter.feed(after.as_bytes(), &mut emit);
+            splitter.finish(&mut emit);
+            assert_eq!(found, expected, "{before:?} {after:?}");
         }
     }
 

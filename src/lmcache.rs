@@ -1,24 +1,24 @@
 //! The variables in which LMCache tells its plugins who they are, and how it reads its own.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// Where LMCache looks for plugins: the present name of the variable and the older one.
 pub const LOCATIONS_VARIABLES: [&str; 2] = ["LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "LMCACHE_PLUGIN_LOCATIONS"];
 
 /// LMCache's variable of this name, under its present prefix or else its older one, and which of them it was.
 pub fn variable_of_lmcache(name: &str) -> Option<(String, OsString)> {
-    ["LMCACHE_RUNTIME_PLUGIN_", "LMCACHE_PLUGIN_"].iter().find_map(|prefix| {
-        let variable = [prefix, name].concat();
-        std::env::var_os(&variable).map(|value| (variable, value))
-    })
+    variable(name, |_| true)
 }
 
-/// The same, where one that is empty counts as not set.
+/// The same, where one that is blank counts as not set.
 pub fn filled_variable_of_lmcache(name: &str) -> Option<(String, OsString)> {
+    variable(name, |value| !value.as_encoded_bytes().trim_ascii().is_empty())
+}
+
+fn variable(name: &str, counts: fn(&OsStr) -> bool) -> Option<(String, OsString)> {
     ["LMCACHE_RUNTIME_PLUGIN_", "LMCACHE_PLUGIN_"].iter().find_map(|prefix| {
         let variable = [prefix, name].concat();
-        let value = std::env::var_os(&variable).filter(|value| !value.as_encoded_bytes().trim_ascii().is_empty());
-        value.map(|value| (variable, value))
+        std::env::var_os(&variable).filter(|value| counts(value)).map(|value| (variable, value))
     })
 }
 

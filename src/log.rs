@@ -3,6 +3,7 @@
 //! Only this thread writes to the log, so lines never mix, and only it blocks when the reader stalls: plugins then wait
 //! on their full pipes, while the supervisor goes on. An order is carried out when its turn comes.
 
+mod bar;
 mod frame;
 mod pump;
 mod queue;
@@ -70,17 +71,17 @@ pub struct Log {
     has_lost: Arc<AtomicBool>,
 }
 
-/// That a log can be written to the descriptor of this number, while nothing of ours is open yet. Standard output is
-/// taken as it is: who closes it wants no log.
+/// Claims the descriptor of this number for the log, while nothing of ours is open yet: PROGRAM does not get it.
+/// Standard output is taken as it is: who closes it wants no log.
 ///
 /// # Errors
 /// Usage: it is not open, or not for writing.
-pub fn check_descriptor(number: i32) -> Result<(), Error> {
+pub fn claim_descriptor(number: i32) -> Result<(), Error> {
     let problem = match sys::is_open_for_writing(number) {
-        Ok(true) => return Ok(()),
+        Ok(true) if sys::keep_from_children(number).is_ok() => return Ok(()),
         _ if number == 1 => return Ok(()),
-        Ok(false) => "is not open for writing".to_string(),
-        Err(error) => format!("is not open ({})", plain(&error)),
+        Ok(_) => "is not open for writing",
+        Err(_) => "is not open",
     };
     Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))
 }
@@ -160,7 +161,7 @@ impl Log {
         match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
             Ok(()) => queue.push(Order::Follow { token, source, frame, is_polled: false }),
             Err(error) => {
-                let reason = format!("its output is read by poll(2): epoll_ctl: {}", plain(&error));
+                let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
                 let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
                 if let Some(record) = warning.record(&queue.look) {
                     queue.push(Order::Write(record));
@@ -204,8 +205,7 @@ impl Log {
     }
 
     fn wake(&self, queue: &mut Queue) {
-        if !std::mem::replace(&mut queue.is_woken, true) {
-            let _ = (&self.wake).write(&[0]);
-        }
+        // Where that fails, the next order tries again.
+        queue.is_woken = queue.is_woken || (&self.wake).write(&[0]).is_ok();
     }
 }

@@ -7,11 +7,13 @@ mod answer;
 mod cli;
 mod columns;
 mod configuration;
+mod control;
 mod descendants;
 mod document;
 mod error;
 mod escape;
 mod guard;
+mod help;
 mod install;
 mod lines;
 mod link;
@@ -19,6 +21,7 @@ mod lmcache;
 mod log;
 mod nearest;
 mod notice;
+mod numbered;
 mod parent;
 mod plugin;
 mod report;
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Error> {
     let (command, arguments) = match cli::parse(std::env::args_os().skip(1))? {
-        Request::Help(command) => return print(cli::help(command).as_bytes()),
+        Request::Help(command) => return print(help::help(command).as_bytes()),
         Request::Version => {
             return print(concat!("lmcache-plugin-launcher ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         }
@@ -58,13 +61,16 @@ fn run() -> Result<u8, Error> {
         Command::Run => {
             plugin::missing::refuse_program(&arguments.operands)?;
             let settings = Settings::resolve(&arguments)?;
-            log::check_descriptor(settings.log_fd)?;
+            log::claim_descriptor(settings.log_fd)?;
             supervisor::refuse_circle(&settings)?;
             guard::run(*arguments, settings)
         }
         Command::List => report::list(&Settings::resolve(&arguments)?),
         Command::Check => report::check(&Settings::resolve(&arguments)?),
         Command::Get => print(&configuration::get(&arguments)?),
+        Command::Status | Command::Reload | Command::Start | Command::Stop | Command::Restart => {
+            control::client::ask(command, &arguments)
+        }
         Command::Install => install::install(&arguments.operands[0], arguments.value(Opt::Bridge).is_some()),
     }
 }

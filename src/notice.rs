@@ -49,7 +49,6 @@ pub enum Notice<'a> {
         is_wanted: bool,
     },
     /// PROGRAM ended.
-    #[allow(dead_code)]
     ProgramExited {
         program: &'a OsStr,
         change: Change,
@@ -75,7 +74,6 @@ pub enum Notice<'a> {
         status: &'a Status,
     },
     /// What came of a reload.
-    #[allow(dead_code)]
     Reloaded {
         counts: &'a ReloadCounts,
     },
@@ -372,6 +370,21 @@ impl Record {
             Change::Exited(code) => self.number("code", i64::from(code)),
             Change::Signaled(number) => self.number("signal", i64::from(number)),
         }
+    }
+
+    /// Adds true or false.
+    pub fn flag(self, name: &str, value: bool) -> Record {
+        self.raw(name, if value { "true" } else { "false" })
+    }
+
+    /// Adds a number of things, or of a process.
+    pub fn count(self, name: &str, value: u64) -> Record {
+        self.raw(name, &value.to_string())
+    }
+
+    /// Adds a time in seconds.
+    pub fn duration(self, name: &str, value: Duration) -> Record {
+        self.raw(name, &seconds(value))
     }
 
     fn raw(mut self, name: &str, value: &str) -> Record {

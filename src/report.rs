@@ -1,5 +1,6 @@
 //! `list` and `check`: the plan, as a table for people and as records for machines. Starts nothing.
 
+use crate::columns::{columns, wrap};
 use crate::configuration::room;
 use crate::error::Error;
 use crate::notice::Record;
@@ -7,7 +8,6 @@ use crate::plugin::name::{self, Nature};
 use crate::plugin::plan::{self, Decision, Entry, Plan};
 use crate::settings::{Format, Settings};
 use crate::{escape, sys};
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +24,7 @@ pub fn list(settings: &Settings) -> Result<u8, Error> {
         Format::Text => {
             table(&plan, &mut out);
             for bad in &plan.bad_locations {
-                row(&[bad.location.as_os_str().as_bytes(), b": ", bad.problem.as_bytes()], &mut out);
+                row(bad.location.as_os_str().as_bytes(), &bad.problem, &mut out);
             }
         }
     }
@@ -58,7 +58,7 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
             }
         }
         Format::Text => {
-            let mut say = |what: &[u8], problem: &str| row(&[what, b": ", problem.as_bytes()], &mut out);
+            let mut say = |what: &[u8], problem: &str| row(what, problem, &mut out);
             for bad in &plan.bad_locations {
                 say(bad.location.as_os_str().as_bytes(), &bad.problem);
             }
@@ -74,7 +74,7 @@ pub fn check(settings: &Settings) -> Result<u8, Error> {
             let running = plan.entries.iter().filter(|entry| matches!(entry.decision, Decision::Run { .. })).count();
             let files = plan.entries.iter().filter(|entry| !entry.is_empty_directory).count();
             let [file, problem] = [files, problems].map(|count| if count == 1 { "" } else { "s" });
-            row(&[format!("{files} file{file}, {running} run here, {problems} problem{problem}").as_bytes()], &mut out);
+            out.extend(format!("{files} file{file}, {running} run here, {problems} problem{problem}\n").into_bytes());
         }
     }
     crate::answer::print(&out)?;
@@ -104,7 +104,8 @@ fn problems_of(entry: &Entry) -> impl Iterator<Item = &String> {
 }
 
 fn records(plan: &Plan, has_problems: bool, out: &mut Vec<u8>) {
-    for entry in &plan.entries {
+    // A record for each file.
+    for entry in plan.entries.iter().filter(|entry| !entry.is_empty_directory) {
         let (decision, reason) = decision(entry);
         let mut record = Record::empty()
             .bytes("path", entry.path.as_os_str().as_bytes())
@@ -134,43 +135,63 @@ fn decision(entry: &Entry) -> (&'static str, &str) {
     }
 }
 
-/// Decision, name, and the command or the reason, in columns that are as wide as they must be.
+/// The columns of the decision, and what stands between columns.
+const DECISION: usize = 5;
+const GAP: usize = 2;
+
+/// Decision, name, and the command or the reason, in columns that are as wide as they must be. On a terminal what is
+/// wider than the rest of a line goes on below.
 fn table(plan: &Plan, out: &mut Vec<u8>) {
-    let width = plan.entries.iter().map(|entry| characters(entry.name.as_bytes())).max().unwrap_or(0).min(40);
     let limit = sys::terminal_width(io::stdout().as_fd()).unwrap_or(usize::MAX);
-    for entry in &plan.entries {
+    let names: Vec<Vec<u8>> = plan.entries.iter().map(|entry| shown(entry.name.as_bytes())).collect();
+    let most = if limit == usize::MAX { limit } else { limit / 2 };
+    let width = names.iter().map(|name| columns(name)).filter(|&width| width <= most).max().unwrap_or(0);
+    let indent = DECISION + GAP + width + GAP;
+    let below = format!("\n{:indent$}", "");
+    for (entry, name) in plan.entries.iter().zip(&names) {
         let (decision, reason) = decision(entry);
-        let mut line = format!("{decision:<5}  ").into_bytes();
-        escape::one_line(entry.name.as_bytes(), &mut line);
-        let padding = width.saturating_sub(characters(entry.name.as_bytes())) + 2;
-        line.extend(std::iter::repeat_n(b' ', padding));
+        let mut text = Vec::new();
         match &entry.decision {
             Decision::Run { command, .. } => {
-                let words: Vec<&[u8]> = command.iter().map(|word: &OsString| word.as_bytes()).collect();
-                escape::one_line(&words.join(&b' '), &mut line);
+                let words: Vec<Vec<u8>> = command.iter().map(|word| shown(word.as_bytes())).collect();
+                text.extend_from_slice(&words.join(&b' '));
             }
-            Decision::Skip { .. } | Decision::Error { .. } => escape::one_line(reason.as_bytes(), &mut line),
+            Decision::Skip { .. } | Decision::Error { .. } => escape::one_line(reason.as_bytes(), &mut text),
         }
-        shorten(&mut line, limit);
-        line.push(b'\n');
-        out.extend(line);
+        if limit < usize::MAX {
+            let lines = wrap(&String::from_utf8_lossy(&text), limit.saturating_sub(indent).max(1));
+            text = lines.join(&*below).into_bytes();
+        }
+        out.extend_from_slice(format!("{decision:<DECISION$}").as_bytes());
+        out.extend(std::iter::repeat_n(b' ', GAP));
+        out.extend_from_slice(name);
+        match width.checked_sub(columns(name)) {
+            Some(padding) => out.extend(std::iter::repeat_n(b' ', padding + GAP)),
+            None => out.extend_from_slice(below.as_bytes()),
+        }
+        out.extend_from_slice(&text);
+        out.push(b'\n');
     }
 }
 
-fn characters(text: &[u8]) -> usize {
-    String::from_utf8_lossy(text).chars().count()
+fn shown(name: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::new();
+    escape::name(name, &mut shown);
+    shown
 }
 
-/// Cuts a line to the width of the terminal.
-fn shorten(line: &mut Vec<u8>, limit: usize) {
-    let text = String::from_utf8_lossy(line);
-    if text.chars().count() > limit {
-        let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
-        *line = [kept.as_bytes(), "\u{2026}".as_bytes()].concat();
+/// What is wrong with something, by its name; on a terminal broken at spaces, what goes on below is indented.
+fn row(name: &[u8], problem: &str, out: &mut Vec<u8>) {
+    const INDENT: usize = 4;
+    let mut line = shown(name);
+    line.extend_from_slice(b": ");
+    escape::one_line(problem.as_bytes(), &mut line);
+    match sys::terminal_width(io::stdout().as_fd()) {
+        Some(width) if columns(&line) > width => {
+            let lines = wrap(&String::from_utf8_lossy(&line), width.saturating_sub(INDENT).max(1));
+            out.extend_from_slice(lines.join(&format!("\n{:INDENT$}", "")).as_bytes());
+        }
+        _ => out.extend_from_slice(&line),
     }
-}
-
-fn row(parts: &[&[u8]], out: &mut Vec<u8>) {
-    parts.iter().for_each(|part| escape::one_line(part, out));
     out.push(b'\n');
 }

@@ -4,12 +4,12 @@ mod extra;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
+use crate::control::{self, client::Form};
 use crate::error::Error;
 use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
 use extra::{Extra, Override};
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +35,6 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
-    #[allow(dead_code)]
     /// The socket on which requests are answered.
     pub control: Option<PathBuf>,
     #[allow(dead_code)]
@@ -47,10 +46,10 @@ pub struct Settings {
     /// What is not wrong enough to stop for.
     pub warnings: Vec<String>,
     default_policy: Policy,
-    /// By file stem.
-    policies: HashMap<String, Override>,
+    /// What single plugins have of their own, by file stem; a stem may be there more than once.
+    policies: Vec<(String, Override)>,
     /// What `extra_config` says to plugins, or seems to say to the launcher.
-    plugin_settings: Vec<extra::PluginSetting>,
+    plugin_keys: extra::PluginKeys,
 }
 
 /// How records are written.
@@ -106,19 +105,27 @@ pub struct EnvironmentOfProgram {
     pub notice: &'static str,
 }
 
-/// Where a running launcher answers, for those it starts and for the commands that ask it.
-pub const CONTROL_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_CONTROL";
 /// The canonical locations that a launcher above us runs, as a JSON array.
 pub const LOCATIONS_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_LOCATIONS";
+
+/// How `status` is to be written.
+///
+/// # Errors
+/// Usage: not one of its forms.
+pub fn status_form(arguments: &Arguments) -> Result<Form, Error> {
+    const FORMS: [(&str, Form); 3] = [("text", Form::Text), ("json", Form::Json), ("prometheus", Form::Prometheus)];
+    Ok(choice(arguments, Opt::Format, &FORMS)?.unwrap_or(Form::Text))
+}
 
 impl Settings {
     /// How the plugin with this file name is treated.
     pub fn policy(&self, file_name: &str) -> Policy {
-        let own = self.policies.get(stem(file_name)).copied().unwrap_or_default();
-        Policy {
-            restart: own.restart.unwrap_or(self.default_policy.restart),
-            grace_period: own.grace_period.unwrap_or(self.default_policy.grace_period),
+        let mut policy = self.default_policy;
+        for (_, own) in self.policies.iter().filter(|(of, _)| of == stem(file_name)) {
+            policy.restart = own.restart.unwrap_or(policy.restart);
+            policy.grace_period = own.grace_period.unwrap_or(policy.grace_period);
         }
+        policy
     }
 
     /// How PROGRAM's environment differs from ours, so that its LMCache does not start once more what we run. LOCATION
@@ -141,7 +148,7 @@ impl Settings {
 
     /// The longest that any plugin has.
     pub fn longest_grace_period(&self) -> Duration {
-        let own = self.policies.values().filter_map(|own| own.grace_period);
+        let own = self.policies.iter().filter_map(|(_, own)| own.grace_period);
         own.chain([self.grace_period()]).max().unwrap_or_default()
     }
 
@@ -151,7 +158,7 @@ impl Settings {
     /// Usage: the first value that is malformed, with its place.
     pub fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
         let mut warnings = Vec::new();
-        let sources = Sources::find(arguments)?;
+        let sources = Sources::find(arguments, &mut warnings)?;
         let loaded = configuration::load(arguments, &sources, &mut warnings)?;
         let extra = Extra::read(&loaded, &mut warnings)?;
         let role = given(arguments, Opt::Role, "ROLE").unwrap_or_default();
@@ -196,15 +203,15 @@ impl Settings {
                 grace_period: grace_period(arguments)?.or(extra.default.grace_period).unwrap_or(Duration::from_secs(5)),
             },
             policies: overridable(extra.policies, arguments),
-            plugin_settings: extra.plugin_settings,
+            plugin_keys: extra.plugin_keys,
         };
         Ok(settings)
     }
 }
 
 /// What the command line says about all plugins is above what the file says about one.
-fn overridable(mut policies: HashMap<String, Override>, arguments: &Arguments) -> HashMap<String, Override> {
-    for own in policies.values_mut() {
+fn overridable(mut policies: Vec<(String, Override)>, arguments: &Arguments) -> Vec<(String, Override)> {
+    for (_, own) in &mut policies {
         own.restart = own.restart.filter(|_| arguments.value(Opt::Restart).is_none());
         own.grace_period = own.grace_period.filter(|_| arguments.value(Opt::GracePeriod).is_none());
     }
@@ -220,7 +227,7 @@ fn given(arguments: &Arguments, option: Opt, variable: &str) -> Option<OsString>
 /// started, us too, is its own socket.
 fn control(arguments: &Arguments) -> Option<PathBuf> {
     let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some();
-    let variable = std::env::var_os(CONTROL_VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
+    let variable = std::env::var_os(control::VARIABLE).filter(|path| !path.is_empty() && !is_below_another);
     arguments.value(Opt::Control).map(OsStr::to_os_string).or(variable).map(PathBuf::from)
 }
 

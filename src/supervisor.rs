@@ -9,18 +9,23 @@ mod lifecycle;
 mod loader;
 mod perform;
 mod reload;
+mod requests;
 #[cfg(test)]
 mod simulation;
 mod spawn;
+mod starting;
 mod stopping;
 
 use crate::answer::complain;
 use crate::cli::Arguments;
+use crate::control::address::Address;
+use crate::control::server::Server;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
 use crate::link::{Link, Order, Report};
-use crate::log::{Counters, Log, PluginId};
-use crate::notice::{Notice, Status};
+use crate::log::{Counters, Log, PluginId, Stream};
+use crate::notice::{Notice, ReloadCounts, Status};
+use crate::numbered::{Numbered, Sorted};
 use crate::parent::ParentWatch;
 use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
@@ -30,13 +35,15 @@ use backoff::Backoff;
 use job::Job;
 use lifecycle::{Event, State};
 use loader::{Loaded, Loader};
+use requests::{Pending, Reloads};
 use spawn::Inherited;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CString, OsString};
 use std::hash::BuildHasher;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,6 +62,8 @@ pub struct Above {
     pub parent: ParentWatch,
     /// What becomes the guard's witness, with PROGRAM.
     pub stand: Option<Stand>,
+    /// Where requests are answered.
+    pub control: Option<(Address, UnixListener)>,
 }
 
 /// What the loop waits for, each with its token.
@@ -66,8 +75,11 @@ mod token {
     pub const LOADER: u64 = 4;
     pub const LOG: u64 = 5;
     pub const PROGRAM: u64 = 6;
+    pub const CONTROL: u64 = 7;
     /// The outcome of a plugin's exec: this and its number.
     pub const PLUGINS: u64 = 1 << 32;
+    /// A client of the control socket: this and its number.
+    pub const CLIENTS: u64 = 1 << 48;
 }
 
 /// One plugin that is meant to run.
@@ -81,8 +93,14 @@ struct Plugin {
     mark: Mark,
     state: State,
     backoff: Backoff,
-    /// The process whose exec is under way.
+    /// Of an exec that is under way.
     outcome: Option<PipeReader>,
+    /// Its output, until the log follows it.
+    pipes: Vec<(Stream, PipeReader)>,
+    /// How its first process ended, where that was known before the outcome of its exec.
+    early_end: Option<Change>,
+    /// The process group of its latest run.
+    group: Option<Pid>,
     /// What was found of it last, and who of it was sent what.
     prey: Vec<Process>,
     hunt: Hunt,
@@ -101,6 +119,8 @@ pub struct Supervisor {
     arguments: Arc<Arguments>,
     settings: Settings,
     inherited: Inherited,
+    /// Variables.
+    about_launcher: Vec<(OsString, OsString)>,
     /// The process that plugins are told they belong to.
     attached_to: Option<Pid>,
     epoll: Epoll,
@@ -112,17 +132,24 @@ pub struct Supervisor {
     parent: Option<ParentWatch>,
     witness: Option<Pid>,
     log: Log,
+    server: Option<Server>,
+    /// Answers that wait for what was asked.
+    pending: Vec<Pending>,
+    reloads: Reloads,
+    began: Instant,
     loader: Loader,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
     environment: Vec<CString>,
     job: Option<Job>,
-    plugins: BTreeMap<PluginId, Plugin>,
+    plugins: Numbered<PluginId, Plugin>,
     next_id: PluginId,
+    /// Plugins whose exec is under way, and since when.
+    starting: Vec<(PluginId, Instant)>,
     /// Which plugin a leader is of.
     leaders: HashMap<Pid, PluginId>,
     /// When something is due for a plugin.
-    deadlines: BTreeSet<(Instant, PluginId)>,
+    deadlines: Sorted<(Instant, PluginId)>,
     /// How many plugins run, or will.
     at_work: usize,
     /// Makes marks that no other launcher has.
@@ -146,10 +173,11 @@ impl Supervisor {
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
         let inherited = Inherited { signals, descriptors: sys::raise_descriptor_limit() };
+        let about_launcher = spawn::about_launcher(above.control.as_ref().map(|(address, _)| address.path.as_path()));
         // Before this process leaves the caller's session, in which both belong.
         let job = match settings.program.is_empty() {
             true => None,
-            false => match spawn::program(&settings, &inherited) {
+            false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
                 Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
                 Err(error) => return cannot_run(&settings, &error),
             },
@@ -167,6 +195,7 @@ impl Supervisor {
         };
         let mut supervisor = Supervisor {
             inherited,
+            about_launcher,
             attached_to: job.as_ref().map(Job::pid).or(above.parent.pid()),
             epoll,
             signals: own_signals,
@@ -177,14 +206,19 @@ impl Supervisor {
             has_children: job.is_some() || witness.is_some(),
             witness,
             log,
+            server: None,
+            pending: Vec::new(),
+            reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
+            began: Instant::now(),
             loader,
             wants_reload: false,
             environment: Vec::new(),
             job,
-            plugins: BTreeMap::new(),
+            plugins: Numbered::new(),
             next_id: 0,
+            starting: Vec::new(),
             leaders: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Sorted::new(),
             at_work: 0,
             random: RandomState::new().hash_one(0),
             view: None,
@@ -195,12 +229,18 @@ impl Supervisor {
             arguments: Arc::new(arguments),
             settings,
         };
-        if let Err(error) = supervisor.register() {
+        let open =
+            |(address, listener)| Server::open(address, listener, &supervisor.epoll, token::CONTROL, token::CLIENTS);
+        let server = above.control.map(open).transpose();
+        if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
             complain(&format!("cannot start: {}", plain(&error)));
             return 2;
         }
         supervisor.work();
-        supervisor.failure.unwrap_or_else(|| supervisor.end())
+        let status = supervisor.failure.unwrap_or_else(|| supervisor.end());
+        // The process ends next, and the kernel lets go of everything at once.
+        std::mem::forget(supervisor);
+        status
     }
 
     /// Has everything that can have news report it.
@@ -244,6 +284,7 @@ impl Supervisor {
             self.census = None;
             self.reap();
             self.keep_deadlines();
+            self.answer_pending();
             if self.failure.is_some() || self.is_done() {
                 return;
             }
@@ -256,10 +297,14 @@ impl Supervisor {
     /// Waits for news, at most until something is due.
     fn wait(&self, ready: &mut Vec<u64>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let of_plugins = self.deadlines.first().map(|(at, _)| *at);
+        let of_plugins = self.deadlines.first().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let deadline = [tick, of_plugins, of_all].into_iter().flatten().min();
+        let deadline = [tick, of_plugins, of_all, self.patience_ends()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.wait_at_most(timeout, ready);
+    }
+
+    fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
             let sources = [Some(self.signals.as_fd()), self.link.as_ref().map(AsFd::as_fd)];
@@ -277,7 +322,13 @@ impl Supervisor {
             token::PROGRAM => self.take_outcome_of_program(),
             // These are looked at in every turn.
             token::GUARD | token::PARENT | token::LOG => {}
-            of_plugin => self.take_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
+            token::CONTROL => {
+                if let Some(server) = &mut self.server {
+                    server.accept(&self.epoll);
+                }
+            }
+            token::CLIENTS.. => self.take_from_client(token),
+            of_plugin => self.note_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
         }
     }
 
@@ -412,16 +463,9 @@ impl Supervisor {
             return;
         }
         match self.leaders.remove(&pid) {
-            Some(id) => {
-                // How its exec went comes before its end.
-                self.take_outcome(id);
-                if let Some(plugin) = self.plugins.get_mut(&id).filter(|plugin| plugin.state.leader() == Some(pid)) {
-                    plugin.last = Some(change);
-                    self.happen(id, Event::LeaderEnded(change));
-                }
-            }
+            Some(id) => self.note_end_of_leader(id, change),
             None => {
-                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| *id).collect();
+                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| id).collect();
                 in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
             }
         }
@@ -447,7 +491,7 @@ impl Supervisor {
 
     /// No process is left below us.
     fn note_nothing_left(&mut self) {
-        let stopping = |(id, plugin): (&PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(*id);
+        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(id);
         let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
         all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
     }
@@ -464,16 +508,6 @@ impl Supervisor {
             link.send(&Report::Program(job.pid()));
         }
         self.search();
-    }
-
-    /// How the exec of a plugin went, if that is known.
-    fn take_outcome(&mut self, id: PluginId) {
-        let Some(outcome) = self.plugins.get_mut(&id).and_then(|plugin| plugin.outcome.take()) else { return };
-        self.epoll.remove(outcome.as_fd());
-        match sys::exec_error(&outcome) {
-            None => self.happen(id, Event::Executed),
-            Some(error) => self.note_failed_start(id, &error),
-        }
     }
 
     // ------------------------------------------------------------ what was read
@@ -497,8 +531,16 @@ impl Supervisor {
         }
         match loaded {
             Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
-            Ok(Loaded { plan, taken, settings: Some(settings) }) => drop(self.renew(plan, &taken, *settings)),
-            Err(problem) => self.warn(&format!("not reloaded, nothing was changed: {problem}")),
+            Ok(Loaded { plan, taken, settings: Some(settings) }) => {
+                self.reloads.last = Ok(self.renew(plan, &taken, *settings));
+                self.reloads.done += 1;
+            }
+            Err(problem) => {
+                let problem = format!("not reloaded, nothing was changed: {problem}");
+                self.warn(&problem);
+                self.reloads.last = Err(problem);
+                self.reloads.done += 1;
+            }
         }
         if std::mem::take(&mut self.wants_reload) {
             self.reload();
@@ -510,13 +552,14 @@ impl Supervisor {
         if self.loader.is_busy {
             self.wants_reload = true;
         } else if self.ending.is_none() {
+            self.reloads.begun += 1;
             self.loader.reload(Arc::clone(&self.arguments));
         }
     }
 
     /// Says what was found, and has every plugin wait for its start.
     fn begin_with(&mut self, plan: Plan, taken: &str) {
-        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
+        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.has_failed = true;
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
@@ -532,12 +575,15 @@ impl Supervisor {
     /// Does all that is due. At most one plugin is started before the next look at what came.
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
-        while let Some(&(at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+        if self.patience_ends().is_some_and(|at| at <= now) {
+            self.take_outcomes();
+        }
+        while let Some((at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
             let starts = |plugin: &Plugin| matches!(plugin.state, State::Waiting { .. });
             let is_start = self.plugins.get(&id).is_some_and(starts);
             self.happen(id, Event::Due);
             // A search that found something has its next time; what else is due at once would be due for ever.
-            if is_start || self.deadlines.contains(&(at, id)) {
+            if is_start || self.deadlines.contains((at, id)) {
                 break;
             }
         }

@@ -8,6 +8,7 @@ mod libc;
 mod process;
 pub mod signal;
 pub mod sixteen;
+pub mod slice;
 mod terminal;
 mod unwind;
 mod wait;

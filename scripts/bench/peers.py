@@ -73,6 +73,14 @@ def tools():
     ]
 
 
+def tini():
+    """An init that does nothing but run one program."""
+    if not shutil.which("tini"):
+        do("apt-get", "update")
+        do("apt-get", "install", "-y", "tini")
+    return "tini"
+
+
 def pinned(*command):
     """What a script that installs pinned tools prints: the place of one."""
     with LOG.open("ab") as log:

@@ -20,15 +20,14 @@ import urllib.request
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 WORK = os.path.join(REPOSITORY, "target", "check-plugins")
 ROOT = os.path.join(WORK, "root")  # where the packages are unpacked
-VENV = os.path.join(WORK, "venv")
+VENV = os.path.join(REPOSITORY, "target", "venv", "plugins")  # by scripts/venv
 PLUGINS = os.path.join(REPOSITORY, "scripts", "plugins")
 PACKAGES = [
     *("prometheus", "prometheus-pushgateway", "prometheus-alertmanager", "victoria-metrics"),
-    *("rsyslog", "libestr0", "libfastjson4", "liblognorm5"),
+    *("rsyslog", "rsyslog-gnutls", "libestr0", "libfastjson4", "liblognorm5"),
+    *("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1", "nginx", "logrotate", "libpopt0"),
     "busybox",
 ]
-# What LMCache's metrics need at import, its own pins left aside; torch is not among it.
-WHEELS = "flask fastapi uvicorn uvloop httptools prometheus_client pyyaml numpy requests msgspec psutil py-cpuinfo aiohttp cachetools".split()
 TARGET = "x86_64-unknown-linux-musl"
 
 
@@ -39,43 +38,27 @@ def sh(*command, **options):
     subprocess.run(command, check=True, stdout=sys.stderr, **options)
 
 
-def once(path, key, make):
-    """Makes a directory, unless it is there already of the same key."""
-    stamp = os.path.join(path, ".made-of-" + hashlib.sha256(repr(key).encode()).hexdigest()[:16])
+def unpack():
+    """Debian's packages, below ROOT, again when the list of them has changed."""
+    packages, stamp = os.path.join(WORK, "packages"), os.path.join(ROOT, hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest())
     if os.path.exists(stamp):
         return
-    fresh = path + ".new"
-    for old in (fresh, path):
+    for old in (packages, ROOT):
         shutil.rmtree(old, ignore_errors=True)
-    make(fresh)
-    open(stamp.replace(path, fresh, 1), "w").close()
-    os.rename(fresh, path)
-
-
-def unpack(directory):
-    packages = os.path.join(WORK, "packages")
-    shutil.rmtree(packages, ignore_errors=True)
     os.makedirs(packages)
     if subprocess.run(["apt-cache", "show", *PACKAGES], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         sh("apt-get", "update", "-qq")
     sh("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *PACKAGES, cwd=packages)
     for package in glob.glob(packages + "/*.deb"):
-        sh("dpkg-deb", "-x", package, directory)
+        sh("dpkg-deb", "-x", package, ROOT)
     shutil.rmtree(packages)
-
-
-def make_environment(directory):
-    """Only bin/python of it is used, which does not mind that it is moved."""
-    sh(sys.executable, "-m", "venv", "--clear", directory)
-    pip = [directory + "/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    sh(*pip, *WHEELS)
-    sh(*pip, "--no-deps", "lmcache==0.5.6")
+    open(stamp, "w").close()
 
 
 def install():
     os.makedirs(WORK, exist_ok=True)
-    once(ROOT, PACKAGES, unpack)
-    once(VENV, WHEELS, make_environment)
+    unpack()
+    sh(os.path.join(REPOSITORY, "scripts", "venv"), "plugins")
 
 
 def find_launcher():
@@ -198,7 +181,7 @@ class Bench:
 
     def plugin(self, file, settings, name=None, env=None):
         """Starts one plugin by itself, with the settings of its own; it logs to NAME.log."""
-        stem, suffix = os.path.splitext(file)
+        stem, suffix = os.path.splitext(os.path.basename(file))
         config = {"extra_config": {f"plugin.{stem}.{key}": value for key, value in settings.items()}}
         environment = {
             "LMCACHE_PLUGIN_CONFIG": json.dumps(config),

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 
 
 class Fake:
@@ -44,7 +45,7 @@ class Request:
         first, *fields = head.split("\r\n")
         self.method, self.path = (first.split(" ") + ["", ""])[:2]
         self.headers = {name.lower(): value for name, value in (field.split(": ", 1) for field in fields if ": " in field)}
-        self.connection, self.body = connection, b""
+        self.connection, self.body, self.at = connection, b"", time.monotonic()
 
 
 def answer(status, body=b"", *fields):

@@ -1,54 +1,38 @@
 """The metrics reporter by itself: servers, proxies and pages as people have them."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
 import sys
-import time
 
+import engine
+import metrics_ways
 import settings
-from bench import ask, check, end
+from bench import PLUGINS, VENV, ask, check, end, free_port, until
 from fake import Fake, answer, drip
+from reporting import PAGE, PLUGIN, SECRET, Source, check_no_secret, group, reporter, value
 from servers import Servers
 
-PLUGIN = "all_metrics_reporter.py"
-PAGE = b"# HELP lmcache:g What it is.\n# TYPE lmcache:g gauge\nlmcache:g %d\n"
 BOTH_ROLES = b'# TYPE lmcache:g gauge\nlmcache:g{role="scheduler"} 0\nlmcache:g{role="worker"} 42\n'
-SECRET = "s3cret-of-this-check"
-
-
-class Source(Fake):
-    """An endpoint whose page is what it is set to, in bytes or as a function."""
-
-    def __init__(self, page=PAGE % 1):
-        super().__init__(lambda request: self.page(request) if callable(self.page) else answer("200 OK", self.page, "Content-Type: text/plain"))
-        self.page = page
-
-
-def reporter(bench, name, source, env=None, **settings):
-    """Starts one that is in a hurry."""
-    return bench.plugin(PLUGIN, {"url": source.url + "/metrics", "interval": 0.2, "timeout": 1, **settings}, name, env)
 
 
 def run(bench):
     servers = Servers(bench)
     servers.start("pushgateway", "prometheus", "victoria")
     check_settings(bench)
+    check_two_roles(bench, servers)
     check_labels(bench, servers)
     check_nothing_stale(bench, servers)
     check_refusals(bench, servers)
     check_deadlines(bench, servers)
-
-
-def group(servers, source):
-    """What the Pushgateway has of a source."""
-    return [line for line in ask(servers.url["pushgateway"] + "/metrics").split("\n") if f'endpoint="{source.address}"' in line and line.startswith("lmcache")]
-
-
-def value(servers, source):
-    return [line.split()[-1] for line in group(servers, source)]
+    metrics_ways.check_connections(bench, servers)
+    metrics_ways.check_keys(bench, servers)
+    metrics_ways.check_launcher(bench, servers)
+    metrics_ways.check_own_launcher(bench, servers)
+    metrics_ways.check_collector(bench)
 
 
 def check_settings(bench):
@@ -69,6 +53,32 @@ def check_settings(bench):
     }
     settings.check_wrong(bench, PLUGIN, good, wrong)
     settings.check_not_enabled(bench, PLUGIN, {"interval": 5})
+
+
+def check_two_roles(bench, servers):
+    """LMCache's own metrics with two managers in one process, whose endpoints show the same page."""
+    port = next(port for port in iter(free_port, None) if can_be_bound(port + 1))
+    config = {"chunk_size": 256, "internal_api_server_enabled": True, "internal_api_server_port_start": port}
+    bench.write("lmcache.yaml", json.dumps(config))
+    process = bench.start("engine", VENV + "/bin/python", engine.__file__, "lmcache.yaml", "0", "scheduler", "worker")
+    check("LMCache is up in both roles", lambda: os.path.exists(bench.path("config.json")) and "worker" in ask(f"http://127.0.0.1:{port + 1}/metrics"), 60)
+    with open(bench.path("config.json")) as file:
+        document = json.load(file)
+    for kind in ("pushgateway", "victoriametrics"):
+        document["extra_config"] = {f"plugin.all_metrics_reporter.{name}": value for name, value in {kind: servers.url[kind.removesuffix("metrics")], "interval": 0.2}.items()}
+        env = {"LMCACHE_PLUGIN_CONFIG": json.dumps(document)}
+        running = [bench.plugin(PLUGIN, {}, f"{kind}-{role}", {**env, "LMCACHE_PLUGIN_ROLE": role}) for role in ("scheduler", "worker")]
+        for role, endpoint, expected in (("scheduler", port, "1"), ("worker", port, "2"), ("scheduler", port + 1, "1"), ("worker", port + 1, "2")):
+            selector = f'lmcache:num_retrieve_requests_total{{role="{role}",endpoint="127.0.0.1:{endpoint}",job="lmcache"}}'
+            check(f"{kind}: {role} of port_start + {endpoint - port} has its own value", lambda: servers.metric("victoria" if kind == "victoriametrics" else "prometheus", selector) == [expected], 40)
+        for reporter_of_role in running:
+            end(reporter_of_role)
+    end(process)
+
+
+def can_be_bound(port):
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
 
 
 def check_labels(bench, servers):
@@ -112,35 +122,27 @@ def check_nothing_stale(bench, servers):
         "labels that are none": b'lmcache:g{a="b"c} 1\n',
         "a value that is no number": b"lmcache:g one\n",
         "a connection that is closed": lambda request: b"",
+        "a TLS alert": lambda request: b"\x15\x03\x01\x00\x02\x02\x46",
         "a status line that is none": lambda request: b"SSH-2.0-OpenSSH\r\n",
         "a redirect": lambda request: answer("302 Found", b"", "Location: http://127.0.0.1:1/"),
         "a page that the Pushgateway refuses": b"# TYPE lmcache:g gauge\nlmcache:g 1\nlmcache:g 2\n",
     }
     for what, page in pages.items():
         source.page = PAGE % 1
-        if not check_quietly(lambda: value(servers, source) == ["1"]):
+        if not until(lambda: value(servers, source) == ["1"], 10):
             raise AssertionError(f"the values are back before {what}")
         source.page = page
         check(f"{what}: the old values are gone", lambda: not value(servers, source), 5)
     log = bench.tail("stale")
     check("a line was said of each, and no traceback", lambda: len(log.splitlines()) >= 2 * len(pages) and "Traceback" not in log and running.poll() is None, 0)
     source.page = PAGE % 1
-    check_quietly(lambda: value(servers, source) == ["1"])
+    until(lambda: value(servers, source) == ["1"], 10)
     end(running, signal.SIGKILL)
     source.page = b""
     check("SIGKILLed: they stay, which cannot be helped", lambda: value(servers, source) == ["1"], 0)
     running = reporter(bench, "stale-again", source, pushgateway=servers.url["pushgateway"])
     check("but the next one without metrics deletes what it was left", lambda: not value(servers, source))
     end(running)
-
-
-def check_quietly(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def check_refusals(bench, servers):
@@ -156,6 +158,12 @@ def check_refusals(bench, servers):
             end(running)
             check_no_secret(bench, name)
     check("nobody followed a redirect", lambda: not elsewhere.requests, 0)
+    away = Fake(lambda request: answer("503 Service Unavailable"))
+    running = reporter(bench, "backoff", source, pushgateway=away.url)
+    pushes = check("a server that refuses is tried four times", lambda: [request.at for request in away.requests if request.method == "PUT"][3:] and [request.at for request in away.requests if request.method == "PUT"])
+    check("after 1, 2 and 4 seconds, whatever the interval", lambda: all(later - before > delay * 0.9 for before, later, delay in zip(pushes, pushes[1:], (1, 2, 4))), 0)
+    check("and one line is said", lambda: bench.tail("backoff").count(" refuses: ") == 1, 0)
+    end(running)
     states = ["503 Service Unavailable", "503 Service Unavailable", "401 Unauthorized", "401 Unauthorized", "202 Accepted"]
     target.answer = lambda request: answer(states.pop(0) if len(states) > 1 else states[0], f"you sent {request.headers}".encode())
     running = reporter(bench, "changes", source, pushgateway=target.url, headers={"X-Key": SECRET})
@@ -168,23 +176,19 @@ def check_refusals(bench, servers):
         "a page for people": answer("200 OK", b"<html>welcome", "Content-Type: text/html; charset=utf-8"),
         "an error whose body never ends": drip(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 100\r\n\r\n", b"x", 0.3),
         "an error whose body is cut": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 100\r\n\r\nx",
+        "a redirect to what is no URL": answer("302 Found", b"", "Location: http://[::1"),
         "an error in control characters": answer("500 \x1b[31mred", b"\x1b[2J\x00\xff"),
     }.items():
         target.answer = reply if callable(reply) else lambda request: reply
         name = what.replace(" ", "-")
         running = reporter(bench, name, source, pushgateway=target.url)
-        check(f"{what} is an error in one line", lambda: re.search(r" refuses: (it answers|502 Bad Gateway|500 ).*\n", bench.tail(name)))
+        check(f"{what} is an error in one line", lambda: re.search(r" refuses: (it answers|502 Bad Gateway|500 |302 Found: it redirects to what is no URL).*\n", bench.tail(name)))
         end(running)
         check("no traceback, no control characters", lambda: "Traceback" not in bench.tail(name) and bench.tail(name).replace("\n", "").isprintable(), 0)
     target.answer = lambda request: answer("200 OK", b'{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}', "Content-Type: application/json")
     running = reporter(bench, "partial", source, otlp=target.url)
     check("a partial success of OTLP is none", lambda: "refuses: 3 data points: too old" in bench.tail("partial"))
     end(running)
-
-
-def check_no_secret(bench, name):
-    if SECRET in bench.tail(name):
-        raise AssertionError(f"a secret is in {name}.log")
 
 
 def check_deadlines(bench, servers):
@@ -198,7 +202,7 @@ def check_deadlines(bench, servers):
     }.items():
         running = reporter(bench, "deadline", **options)
         options["source"].requests.clear()
-        check_quietly(lambda: options["source"].requests)
+        until(lambda: options["source"].requests, 10)
         seconds = end(running)
         check(f"SIGTERM amid {what}: ended with 0 in {seconds:.2f} s", lambda: running.returncode == 0 and seconds < 3, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -206,7 +210,7 @@ def check_deadlines(bench, servers):
         bench.write("resolv.conf", "nameserver 127.0.0.99\noptions timeout:30 attempts:5\n")
         script = f'mount --bind {bench.path("resolv.conf")} /etc/resolv.conf && exec "$@"'
         config = {f"plugin.all_metrics_reporter.{name}": value for name, value in {"url": source.url, "pushgateway": "http://no-such-host.example", "interval": 0.2, "timeout": 1}.items()}
-        command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, os.path.join(os.path.dirname(os.path.dirname(__file__)), "plugins", PLUGIN)]
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, os.path.join(PLUGINS, PLUGIN)]
         running = bench.start("name-server", *command, env={"LMCACHE_PLUGIN_CONFIG": json.dumps({"extra_config": config})})
         silent.settimeout(10)
         silent.recv(512)

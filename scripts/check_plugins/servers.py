@@ -10,6 +10,10 @@ from bench import ROOT, VENV, ask, check, free_port
 READY = {"pushgateway": "/-/ready", "prometheus": "/-/ready", "victoria": "/health", "alertmanager": "/-/ready", "discover": "/lmcache_infos"}
 
 
+def libraries():
+    return glob.glob(ROOT + "/usr/lib/*-linux-gnu")[0]
+
+
 class Servers:
     """Addresses and processes by name; a name that begins like a server's is one more of its kind
     (`alertmanager-2`)."""
@@ -17,6 +21,8 @@ class Servers:
     def __init__(self, bench):
         self.bench = bench
         self.ports, self.address, self.url, self.processes = {}, {}, {}, {}
+        self.queues = {}  # main_queue(...) of an rsyslog
+        self.proxies, self.proxied = {}, {}  # of HAProxy: a name and its backend's address, and its own
 
     def reserve(self, *names):
         """Gives each an address, so that others can be told of it before it is up."""
@@ -76,20 +82,47 @@ class Servers:
         return self.bench.path(name + ".received")
 
     def start_rsyslog(self, name):
+        """With TLS if it is called so; then the certificates of the part are there."""
+        files = " ".join(f'DefaultNetstreamDriver{key}="{self.bench.path(file)}"' for key, file in (("CAFile", "ca.crt"), ("CertFile", "server.crt"), ("KeyFile", "server.key")))
+        driver = 'StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/certvalid"' if name.endswith("-tls") else ""
         self.bench.write(
             name + ".conf",
             f"""
-            global(workDirectory="{self.bench.directory}")
-            module(load="imtcp")
-            main_queue(queue.timeoutShutdown="10000")
+            global(workDirectory="{self.bench.directory}" {files if driver else ""})
+            module(load="imtcp" {driver})
+            {self.queues.get(name, 'main_queue(queue.timeoutShutdown="10000")')}
             template(name="line" type="string" string="%structured-data% %msg%\\n")
             input(type="imtcp" address="127.0.0.1" port="{self.ports[name]}")
             action(type="omfile" file="{self.received(name)}" template="line")
             """,
         )
-        libraries = glob.glob(ROOT + "/usr/lib/*-linux-gnu")[0]
-        options = ["-n", "-iNONE", "-f", self.bench.path(name + ".conf"), "-M", libraries + "/rsyslog"]
-        return self.bench.start(name, ROOT + "/usr/sbin/rsyslogd", *options, env={"LD_LIBRARY_PATH": libraries})
+        options = ["-n", "-iNONE", "-f", self.bench.path(name + ".conf"), "-M", libraries() + "/rsyslog"]
+        return self.bench.start(name, ROOT + "/usr/sbin/rsyslogd", *options, env={"LD_LIBRARY_PATH": libraries()})
+
+    def start_haproxy(self, name):
+        """A TCP proxy for each of our backends, as its manual begins."""
+        listeners = ""
+        for proxy, backend in self.proxies.items():
+            self.proxied[proxy] = f"127.0.0.1:{free_port()}"
+            listeners += f"listen {proxy}\n bind {self.proxied[proxy]}\n server one {backend}\n"
+        times = "timeout connect 1s\n timeout client 8s\n timeout server 8s"
+        self.bench.write(name + ".cfg", f"defaults\n mode tcp\n {times}\nlisten up\n bind {self.address[name]}\n server none 127.0.0.1:1\n{listeners}")
+        return self.bench.start(name, ROOT + "/usr/sbin/haproxy", "-db", "-f", name + ".cfg", env={"LD_LIBRARY_PATH": libraries()})
+
+    def start_nginx(self, name):
+        """An HTTP server that has nothing to serve."""
+        self.bench.write(
+            name + ".conf",
+            f"""
+            daemon off; master_process off; pid {name}.pid; error_log stderr;
+            events {{}}
+            http {{
+                {" ".join(f"{kind}_temp_path {name}.{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))}
+                access_log off; server {{ listen {self.address[name]}; return 404; }}
+            }}
+            """,
+        )
+        return self.bench.start(name, ROOT + "/usr/sbin/nginx", "-p", self.bench.directory, "-c", name + ".conf", "-e", "stderr")
 
     def metric(self, server, selector):
         """The values of the series, by an instant query."""

@@ -36,6 +36,15 @@ def check_wrong(bench, file, good, wrong):
     print(f"ok    {file}: {len(cases)} wrong settings, each status 2 and one line with its name", flush=True)
 
 
+def check_same_lines(files, begin, end):
+    """Of plugins that repeat lines because each is one file."""
+    parts = []
+    for file in files:
+        with open(os.path.join(PLUGINS, file)) as opened:
+            parts.append(opened.read().partition(begin)[2].partition(end)[0])
+    check(f"{len(parts[0].splitlines())} lines from `{begin}` on are the same in {' and '.join(files)}", lambda: parts[0] and len(set(parts)) == 1, 0)
+
+
 def check_not_enabled(bench, file, settings):
     process = start(file, extra(file, settings), {"LMCACHE_PLUGIN_LAUNCHER_BIN": bench.launcher})
     check(f"{file}: not enabled is one line, and status 0", lambda: process.returncode == 0 and process.stdout.startswith("not enabled: set ") and process.stdout.count("\n") == 1, 0)

@@ -41,7 +41,9 @@ MIN_BATCH, MAX_BATCH = 16 << 10, 256 << 10  # bytes read at a time, and sent aga
 SLOW_BATCH = 1  # seconds; the next batch is smaller, so that a slow server can confirm one while we stop
 PROBATION = 1  # seconds that a new peer has to stay connected in silence, before and in its first batch
 SETTLE = 0.05  # seconds in which the witness hears that a process ended
-MAX_DELAY = 60  # seconds between two tries while something is wrong
+PATIENCE = 2  # seconds for an unknown server to confirm, before the witness may be what it waits for
+MAX_DELAY = 60  # seconds between two tries while the server is away
+MAX_LOOK = 5  # seconds between two looks while a file is
 SETTLE_POLLS = 3  # polls without a new byte after which a rotated file counts as complete
 STOP_SECONDS = 4  # from SIGTERM to our end, to ship what is still there: within the usual grace
 
@@ -207,10 +209,9 @@ class Log:
         self.idle_polls = 0
         directory, name = os.path.split(path)
         self.directory = directory or "."
-        # PATH.1, PATH-20261122, PATH.2026-11-22_10-00, and with the tag before the suffix.
-        stem, suffix = os.path.splitext(name)
-        tag = r"[.-](\d[\d_.-]*)"
-        self.rotated = re.compile(f"{re.escape(name)}{tag}|{re.escape(stem)}{tag}{re.escape(suffix)}")
+        # PATH.1, PATH-20261122, PATH.2026-11-22_10-00; before the suffix a date alone: x-1.log is another log than x.log.
+        stem, suffix = map(re.escape, os.path.splitext(name))
+        self.rotated = re.compile(rf"{stem}{suffix}[.-](\d[\d_.-]*)|{stem}[.-](\d{{4}}[\d_.-]{{4,}}){suffix}")
 
     def generations(self):
         """As identify() has them, oldest first, the current file last. The order is that of the
@@ -255,11 +256,11 @@ class Log:
         if places:
             _, path, before = max(places)
             self.take(path, position.offset, before)
-        elif not os.path.exists(self.path):
+        elif not later or later[-1][0] != self.path:
             if not position.inode:
                 self.begin_at_end = False  # what is created from now on is new
                 position.save()
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise OSError(errno.ENOENT, "No such regular file")
         elif position.inode:
             self.take(later[0][0])
             say(f"our place in {self.path} is gone (truncated, or rotated away): from the beginning of {later[0][0]}")
@@ -327,8 +328,10 @@ def identify(path):
         with contextlib.suppress(PermissionError), open(path, "rb", buffering=0) as file:
             beginning = file.read(Position.MARKED)
         return path, status.st_ino, zlib.crc32(beginning, status.st_ino & 0xFFFFFFFF)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
 
 
 # ---- the lines ----
@@ -337,7 +340,7 @@ def identify(path):
 SEVERITY = re.compile(rb"(?:\b|\x1b\[[\d;]*m)(?:(CRITICAL|FATAL)|(ERROR)|(WARN(?:ING)?)|(NOTICE)|(INFO)|(DEBUG|TRACE))\b")
 SEVERITIES = (6, 2, 3, 4, 5, 6, 7)  # by the group that matched; none: informational
 # Of LMCache and ISO 8601 2026-11-22 10:00:00,123; of vLLM 11-22 10:00:00.
-TIME = re.compile(rb"(?<![\d-])(?:(\d{4})-)?(\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,6})\d*)?(?:(Z)|([+-]\d\d):?(\d\d))?(?![\d:])")
+TIME = re.compile(rb"(?<![\d-])(?:(\d{4})-)?(\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,6})\d*)?(?:(Z)|([+-][0-2]\d):?([0-5]\d))?(?![\d:])")
 
 
 @functools.lru_cache(1024)
@@ -365,10 +368,6 @@ def time_of(line):
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def printable(name, replacement):
-    return re.sub(r"[^!-~]", replacement, name)[:255] or "-"
-
-
 def parameter(value):
     """For a quoted value of structured data, in one line."""
     value = value.encode("utf-8", "replace").decode()
@@ -379,7 +378,7 @@ class Frames:
     """How a line is written for the server."""
 
     def __init__(self, settings, role, worker_id):
-        host = settings["hostname"] or printable(socket.gethostname(), "_")
+        host = settings["hostname"] or re.sub(r"[^!-~]", "_", socket.gethostname())[:255] or "-"
         pid = os.environ.get("LMCACHE_PLUGIN_PARENT_PID", "")
         self.origin = f"{host} {settings['app_name']} {pid if re.fullmatch('[0-9]+', pid) else '-'} - [{settings['sd_id']}"
         self.origin += f' role="{parameter(role)}" worker="{parameter(worker_id)}"'
@@ -425,6 +424,16 @@ def heard(connection):
     return data == b""
 
 
+def close_our_side(connection):
+    if isinstance(connection, ssl.SSLSocket):
+        try:
+            attempt(connection.unwrap)  # says in TLS that there is no more
+        except OSError as error:
+            if error.errno not in (0, ssl.SSL_ERROR_EOF):  # the peer was quick: it has closed in answer
+                raise
+    socket.socket.shutdown(connection, socket.SHUT_WR)  # TLS's own would forget the keys
+
+
 class Server:
     def __init__(self, settings):
         host, _, port = settings["server"].rpartition(":")
@@ -432,7 +441,9 @@ class Server:
         self.timeout = settings["timeout"]
         self.settings = settings
         self.batch = MIN_BATCH  # bytes
+        self.seconds = PROBATION  # that the last batch took
         self.witness = self.peer = self.tls = None
+        self.is_parallel = self.is_serial = False  # known to serve several connections, or one at a time
 
     def connect(self, address):
         connection = socket.create_connection(address, self.timeout)
@@ -450,11 +461,17 @@ class Server:
 
     def make_tls(self):
         """Anew with each witness: certificates are renewed."""
-        if self.settings["tls"]:
+        if not self.settings["tls"]:
+            return
+        try:
             self.tls = ssl.create_default_context(cafile=self.settings["ca_file"])
+            # Certificates of one's own CA often lack what Python 3.13 began to insist on.
+            self.tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
             if self.settings["cert_file"]:
                 # Where a key is encrypted, it is not the time to ask for a password.
                 self.tls.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], lambda: "")
+        except OSError as error:
+            raise ConnectionError(f"ca_file, cert_file or key_file: {reason(error)}") from None
 
     def watch(self, seconds, *connections):
         """Neither may close in this time."""
@@ -467,15 +484,14 @@ class Server:
             if left <= 0:
                 return
 
-    def has_witness(self):
+    def keeps_witness(self):
         """Whether the one we have is still there: an idle connection may be closed."""
         try:
             if self.witness:
                 self.watch(0, self.witness)
-                return True
         except OSError:
             self.forget()
-        return False
+        return self.witness is not None
 
     def forget(self):
         if self.witness:
@@ -483,47 +499,63 @@ class Server:
         self.witness, self.batch = None, MIN_BATCH
 
     def deliver(self, payload):
-        """Sends a batch on a connection of its own and waits for the server's close, however long.
-        Raises OSError when that does not confirm it."""
-        is_known = self.has_witness()
+        """Has a batch confirmed by a witness; raises OSError when it is not."""
+        is_known = self.keeps_witness() or self.is_serial
         if not is_known:
             self.make_tls()
             self.witness = self.connect(self.address)
-            self.peer = self.witness.getpeername()
+            self.peer = self.witness.getpeername()[:2]
             self.watch(PROBATION, self.witness)
         began = time.monotonic()
+        self.send(payload, is_known)
+        self.seconds = time.monotonic() - began
+        if self.witness:
+            self.watch(SETTLE, self.witness)
+            self.is_parallel = True
+        else:
+            # A proxy that has lost its server closes each connection at about the same age.
+            with self.connect(self.peer) as later:
+                self.watch(min(1.5 * self.seconds + SETTLE, MAX_DELAY), later)
+            self.is_serial = True
+        if is_known and self.seconds < SLOW_BATCH / 4:
+            self.batch = min(MAX_BATCH, self.batch * 2)
+        elif self.seconds > SLOW_BATCH:
+            self.batch = max(MIN_BATCH, self.batch // 2)
+
+    def send(self, payload, is_known):
+        """Sends a batch on a connection of its own and waits for the server's close, however long."""
         with self.connect(self.peer) as connection:
             sent, is_finished = 0, False
             while True:
-                readable, writable, _ = select.select([connection], [] if is_finished else [connection], [], self.timeout)
+                is_unknown = self.witness and not self.is_parallel
+                patience = min(PATIENCE, self.timeout) if is_unknown else self.timeout
+                readable, writable, _ = select.select([connection], [] if is_finished else [connection], [], patience)
                 if not readable and not writable:
-                    # Breaking off would only mean to send it all again, into the same buffer.
-                    tell("server", f"{self.name} hangs, waiting for it to {'confirm' if is_finished else 'read on'}")
+                    if is_unknown:
+                        self.watch(0, self.witness)
+                        self.forget()  # a server of one connection at a time waits for its end
+                    else:
+                        # Breaking off would only mean to send it all again, into the same buffer.
+                        tell("server", f"{self.name} hangs, waiting for it to {'confirm' if is_finished else 'read on'}")
                 if readable and heard(connection):
                     break
                 if writable:
                     sent += attempt(connection.send, payload[sent : sent + 65536]) or 0
                     if sent == len(payload):
-                        if not is_known:
-                            self.watch(PROBATION, self.witness, connection)
-                        if self.tls:
-                            attempt(connection.unwrap)  # says in TLS that there is no more
-                        socket.socket.shutdown(connection, socket.SHUT_WR)  # TLS's own would forget the keys
+                        self.watch(0 if is_known else PROBATION, connection)
+                        close_our_side(connection)
                         is_finished = True
             # SIOCOUTQ (TIOCOUTQ) is what its kernel has not acknowledged; our FIN counts as a byte there.
             if not is_finished or struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0] > 1:
                 raise ConnectionError("it closed before we did, so nothing says that it has the last lines")
-            self.watch(SETTLE, self.witness)
-        seconds = time.monotonic() - began
-        if is_known:
-            self.batch = max(MIN_BATCH, self.batch // 2) if seconds > SLOW_BATCH else min(MAX_BATCH, self.batch * 2)
 
     def takes(self, payload):
         """False, and why is said, when a batch is not confirmed."""
         try:
             self.deliver(memoryview(payload))
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: of a name that is none
             self.forget()
+            self.is_serial = False
             tell("server", f"{self.name} does not take our lines: {reason(error)}")
             return False
         tell("server", f"{self.name} takes our lines")
@@ -535,11 +567,11 @@ class Server:
 
 def follow(log, server, frames, interval, stop):
     """Ships until told to stop, and then what is still there, if the server takes it."""
-    failures, last = 0, None
+    failures, end = 0, None
     while True:
         is_last, chunk = stop.is_set(), b""
-        if is_last and not last:
-            last = log.end()  # its writer may go on
+        if is_last and not end:
+            end = log.end()  # its writer may go on
         try:
             chunk = log.read(server.batch, is_last)
             is_well = True
@@ -555,11 +587,12 @@ def follow(log, server, frames, interval, stop):
             is_well = not payload or server.takes(payload)
             if is_well:
                 log.shipped(chunk)
-        if is_last and not (is_well and chunk and log.is_before(last)):
+        # A batch is not begun that would not be confirmed: it would be sent again.
+        if is_last and not (is_well and chunk and log.is_before(end) and time.monotonic() + 3 * server.seconds < stop.deadline):
             return
         failures = 0 if is_well else failures + 1
         if failures:
-            stop.wait(min(MAX_DELAY, max(interval, 2 ** min(failures - 1, 6))))
+            stop.wait(min(MAX_DELAY if chunk else MAX_LOOK, 2 ** min(failures - 1, 6)))
         elif len(chunk) < MIN_BATCH // 2:  # else there is more
             stop.wait(interval)
 
@@ -570,12 +603,15 @@ def wait_for_position(position, path, interval, stop):
     while True:
         try:
             if position.open():
+                if not position.load():
+                    say(f"{position.path} holds no position: {path} is sent from its beginning")
+                told.pop("state", None)
                 return True
             tell("state", f"another reporter follows {path}: standing by")
             delay = interval
         except OSError as error:
             tell("state", f"cannot open {position.path}, trying on: {reason(error)}")
-            delay = min(MAX_DELAY, delay * 2)
+            delay = min(MAX_LOOK, delay * 2)
         if stop.wait(delay):
             return False
 
@@ -590,8 +626,14 @@ def main():
             wrong(f"plugin.{NAME}.{name} is to come with plugin.{NAME}.{needed}")
     sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be UTF-8
     stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
+
+    def end(*_):
+        if not stop.is_set():  # it is sent more than once
+            stop.deadline = time.monotonic() + STOP_SECONDS
+            stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
     role, worker_id = os.environ.get("LMCACHE_PLUGIN_ROLE", "").lower(), os.environ.get("LMCACHE_PLUGIN_WORKER_ID", "0")
     fill = lambda path: path.replace("{role}", role).replace("{worker_id}", worker_id)
@@ -600,19 +642,27 @@ def main():
     position = Position(fill(settings["state"] or os.path.join(directory, f".{name}.shipped")))
     if not wait_for_position(position, path, settings["interval"], stop):
         return say("stopped")
-    is_first = position.is_new
-    if not position.load():
-        say(f"{position.path} holds no position: {path} is sent from its beginning")
     say(f"following {path} from byte {position.offset}, to {settings['server']}")
-    log = Log(path, position, is_first and settings["from"] == "end")
+    log = Log(path, position, position.is_new and settings["from"] == "end")
+    server, frames = Server(settings), Frames(settings, role, worker_id)
 
     # In a thread, because a lookup or a connect that hangs cannot be interrupted: it is left
     # behind. The position on disk is right at any moment.
-    server, frames = Server(settings), Frames(settings, role, worker_id)
-    worker = threading.Thread(target=follow, args=(log, server, frames, settings["interval"], stop), daemon=True)
+    failed = []
+
+    def work():
+        try:
+            follow(log, server, frames, settings["interval"], stop)
+        except Exception as error:
+            failed.append(f"cannot go on: {type(error).__name__}: {error}")
+        stop.set()
+
+    worker = threading.Thread(target=work, daemon=True)
     worker.start()
     stop.wait()
     worker.join(STOP_SECONDS)
+    if failed:
+        sys.exit(failed[0])
     say(f"stopped at byte {position.offset}" + (", the rest goes out at the next start" if worker.is_alive() else ""))
 
 

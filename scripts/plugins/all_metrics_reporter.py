@@ -184,8 +184,7 @@ class Server:
     def read(self, setting):
         """A secret out of its file, which may come late and change."""
         try:
-            with open(self.settings[setting], encoding="utf-8") as file:
-                secret = file.read(65536).strip()
+            secret = read_secret(self.settings[setting])
         except (OSError, ValueError) as error:
             raise Fault(f"is not asked: {self.prefix}{setting}: {reason(error)}") from None
         if not secret or not secret.isprintable():
@@ -225,8 +224,11 @@ class Server:
         if scheme == "https":
             try:
                 context = ssl.create_default_context(cafile=self.settings["ca_file"])
+                # Certificates of one's own CA often lack what Python 3.13 began to insist on.
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
                 if self.settings["cert_file"]:
-                    context.load_cert_chain(self.settings["cert_file"], self.settings["key_file"])
+                    # A password is none, where the library would ask the terminal for one.
+                    context.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], password="")
             except OSError as error:  # SSLError is one
                 raise Fault(f"is not asked: {self.prefix}ca_file, cert_file or key_file: {reason(error)}") from None
         via = urllib.request.getproxies().get(scheme) if self.use_proxy and not urllib.request.proxy_bypass(host) else None
@@ -234,9 +236,9 @@ class Server:
             if context:
                 return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context), "", {}
             return http.client.HTTPConnection(host, port, timeout=self.timeout), "", {}
-        proxy = urllib.parse.urlsplit(via if "://" in via else "http://" + via)
-        if proxy.scheme != "http" or not proxy.hostname:
+        if not url(via) or with_scheme(via).startswith("https"):
             raise Fault(f"is not asked: {scheme}_proxy of the environment is no http:// URL")
+        proxy = urllib.parse.urlsplit(with_scheme(via))
         user = urllib.parse.unquote(proxy.netloc.rpartition("@")[0])
         login = {"Proxy-Authorization": basic(user)} if user else {}
         if context:
@@ -247,25 +249,27 @@ class Server:
 
     def exchange(self, method, path="", body=None, headers=None, timeout=None):
         """One request and its whole answer, within the timeout: the head and body of a 2xx. All else is a Fault."""
-        ours = self.authorization()
-        connection, before, login = self.connection()
-        path = before + ((self.root + path) or "/") + ("?" + self.parts.query if self.parts.query else "")
-        given_up, head = threading.Event(), []
+        given_up, opened, head = threading.Event(), [], []
 
         def work():
+            ours = self.authorization()
+            connection, before, login = self.connection()
+            opened.append(connection)
             connection.connect()
             if given_up.is_set():  # a request that comes later than what we do next could undo it
                 return connection.close()
-            connection.request(method, path, body, {**(headers or {}), **ours, **login})
+            whole_path = before + ((self.root + path) or "/") + ("?" + self.parts.query if self.parts.query else "")
+            connection.request(method, whole_path, body, {**(headers or {}), **ours, **login})
             answer = connection.getresponse()
             head.append(answer)
             return answer.read(MAX_PAGE + 1) if answer.status < 300 else answer.read(2000)
 
         def abort():
             given_up.set()
-            with contextlib.suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            for connection in opened:
+                with contextlib.suppress(OSError, AttributeError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+                connection.close()
 
         try:
             page = within(timeout or self.timeout, work, abort)
@@ -286,12 +290,15 @@ class Server:
 
     def refusal(self, answer, page):
         """The fault that an answer is which is none of success."""
-        what = f"refuses: {answer.status} {printable(answer.reason)}".rstrip()
+        what = f"refuses: {answer.status} {self.hide(answer.reason)}".rstrip()
         if answer.status == 401:
             return Fault(f"{what}: set {self.wanted}")
         if answer.status < 400:
-            target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
-            return Fault(f"{what}: it redirects to {target.scheme}://{printable(target.netloc.rpartition('@')[2] + target.path)}")
+            try:
+                target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
+            except ValueError:
+                return Fault(f"{what}: it redirects to what is no URL")
+            return Fault(f"{what}: it redirects to {self.hide(target.scheme + '://' + target.netloc.rpartition('@')[2] + target.path)}")
         return Fault(what, self.hide(page.decode("utf-8", "replace")))
 
     def hide(self, words):
@@ -301,14 +308,23 @@ class Server:
         return printable(words)[:200]
 
 
+def read_secret(path):
+    """The file's text; what is no regular file is not waited for."""
+    with open(path, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        return file.read(65536).strip()
+
+
 def basic(user_and_password):
     return "Basic " + base64.b64encode(user_and_password.encode()).decode()
 
 
 def reason(error):
     """The library's errors in a few words; of other kinds the name alone, they may quote anything."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
+        return "its answer is no HTTP"
     if isinstance(error, (OSError, http.client.HTTPException)):
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return re.sub(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$", "", words)
     return type(error).__name__
 
 
@@ -345,10 +361,11 @@ class Family:
         self.name, self.type, self.help, self.samples = name, "untyped", "", []
 
     def has(self, sample_name):
-        rest = sample_name[len(self.name) :]
-        return sample_name.startswith(self.name) and rest in ("", "_bucket", "_sum", "_count", "_total", "_created", "_info")
+        parts = {"histogram": ("_bucket", "_sum", "_count", "_created"), "summary": ("_sum", "_count", "_created"), "counter": ("_total", "_created")}
+        return sample_name in (self.name, *(self.name + part for part in parts.get(self.type, ())))
 
 
+TYPES = ("counter", "gauge", "histogram", "summary")
 LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
 SAMPLE = re.compile(r'\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?\s*([^\s#]+)(?:\s+(-?[0-9.]+))?\s*(?:\s#.*)?')
 COMMENT = re.compile(r"#\s+(HELP|TYPE)\s+([a-zA-Z_:][a-zA-Z0-9_:]*)(?: (.*))?")
@@ -365,9 +382,9 @@ def parse(page, wanted=None):
             kind, name, rest = comment.groups(default="")
             family = families.setdefault(name, Family(name))
             if kind == "TYPE":
-                family.type = rest.strip()
+                family.type = rest.strip() if rest.strip() in TYPES else "untyped"
             else:
-                family.help = rest
+                family.help = rest.rstrip("\r")
         if line.lstrip().startswith("#") or not line.strip():
             continue
         sample = SAMPLE.fullmatch(line)
@@ -379,7 +396,8 @@ def parse(page, wanted=None):
             continue
         if not family or not family.has(name):
             family = families.setdefault(name, Family(name))
-        family.samples.append([name, labels, sample.group(3), sample.group(4)])
+        at = sample.group(4)  # in whole milliseconds; another format has seconds
+        family.samples.append([name, labels, sample.group(3), at if at and "." not in at else None])
     return {name: family for name, family in families.items() if family.samples}
 
 
@@ -438,7 +456,7 @@ def render(families, identity=None, with_time=True):
         for name, labels, value, at in family.samples:
             labels = ",".join(f'{label}="{text}"' for label, text in {**labels, **(identity or {})}.items())
             lines.append(f"{name}{{{labels}}} {value}" + (f" {at}" if at and with_time else ""))
-    return ("\n".join(lines) + "\n").encode()
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
 # ---- where it is pushed to ----
@@ -457,10 +475,10 @@ class Pushgateway(Server):
     def group(self, identity):
         path = "/metrics"
         for label, value in identity.items():
-            if "/" not in value:
-                path += f"/{label}/{urllib.parse.quote(value, safe='')}"
+            if "/" not in value and value.strip("."):
+                path += f"/{label}/{urllib.parse.quote(value, safe='', errors='replace')}"
             else:  # what a path cannot hold goes in base64
-                path += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode()).decode()}"
+                path += f"/{label}@base64/{base64.urlsafe_b64encode(value.encode('utf-8', 'replace')).decode()}"
         return path
 
     def forget(self, identity):
@@ -486,7 +504,10 @@ class OpenTelemetry(Server):
     def push(self, families, identity):
         resource = {"service.name": identity["job"], "service.instance.id": identity["instance"]}
         now = time.time_ns()
-        metrics = [otlp_metric(family, {"endpoint": identity["endpoint"]}, now) for family in families.values()]
+        try:
+            metrics = [otlp_metric(family, {"endpoint": identity["endpoint"]}, now) for family in families.values()]
+        except (ValueError, OverflowError):
+            raise Fault("is not asked: a histogram or summary of the page has no numbers where it should") from None
         scopes = [{"scope": {"name": NAME}, "metrics": metrics}]
         body = json.dumps({"resourceMetrics": [{"resource": {"attributes": attributes(resource)}, "scopeMetrics": scopes}]})
         _, page = self.exchange("POST", "/v1/metrics", body.encode(), {"Content-Type": "application/json"})
@@ -512,15 +533,17 @@ def otlp_metric(family, identity, now):
     for name, labels, value, at in family.samples:
         unescaped = {label: re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), text) for label, text in labels.items()}
         bound = unescaped.pop({"histogram": "le", "summary": "quantile"}.get(family.type), None)
-        part = name[len(family.name) :] if family.type in ("histogram", "summary") else ""
-        point = series.setdefault((tuple(sorted(unescaped.items())), part == "_created"), {"": 0.0, "_sum": 0.0, "_count": 0.0, "bounds": []})
+        part = name[len(family.name) :]
+        if part == "_created":
+            continue
+        point = series.setdefault(tuple(sorted(unescaped.items())), {"": 0.0, "_sum": 0.0, "_count": 0.0, "bounds": []})
         point["attributes"] = attributes({**unescaped, **identity})
-        point["timeUnixNano"] = str(int(float(at) * 1e6) if at else now)
+        point["timeUnixNano"] = str(int(at) * 1_000_000 if at else now)
         if bound is None:
-            point[part] = float(value)
+            point["" if part == "_total" else part] = float(value)
         else:
             point["bounds"].append((float(bound), float(value)))
-    points = [point for (_, is_created), point in series.items() if not is_created]
+    points = series.values()
     if family.type == "histogram":
         data = {"histogram": {"aggregationTemporality": 2, "dataPoints": [histogram_point(point) for point in points]}}
     elif family.type == "summary":
@@ -545,13 +568,13 @@ def histogram_point(point):
     bounds = sorted(point["bounds"])
     upto = [int(count) for _, count in bounds] or [int(point["_count"])]
     counts = [count - before for count, before in zip(upto, [0, *upto])]
-    limits = [bound for bound, _ in bounds if bound != float("inf")]
+    limits = [json_number(bound) for bound, _ in bounds if bound != float("inf")]
     counts += [int(point["_count"]) - upto[-1]] if bounds and bounds[-1][0] != float("inf") else []
     return {**common(point), "count": int(point["_count"]), "sum": json_number(point["_sum"]), "explicitBounds": limits, "bucketCounts": counts}
 
 
 def summary_point(point):
-    quantiles = [{"quantile": quantile, "value": json_number(value)} for quantile, value in point["bounds"]]
+    quantiles = [{"quantile": json_number(quantile), "value": json_number(value)} for quantile, value in point["bounds"]]
     return {**common(point), "count": int(point["_count"]), "sum": json_number(point["_sum"]), "quantileValues": quantiles}
 
 
@@ -596,8 +619,8 @@ class LMCache(Server):
         """The key, from where LMCache's own server takes those that it accepts."""
         names = ("LMCACHE_API_KEY", "LMCACHE_HTTP_API_KEY")
         for path in [*(os.environ.get(name + "_FILE") for name in names), *self.key_files]:
-            with contextlib.suppress(OSError, ValueError, TypeError), open(path, encoding="utf-8") as file:
-                return file.read(65536).strip()
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                return read_secret(path)
         return next(filter(None, map(os.environ.get, names)), None)
 
     def scrape(self, wanted):
@@ -685,7 +708,7 @@ def main():
     try:
         address = settings["url"] or metrics_url(config, role, worker)
         if not address:
-            say(f"no metrics here: internal_api_server_enabled is off or its index list leaves us out; or set plugin.{NAME}.url")
+            say(f"no metrics here: internal_api_server_enabled is off, or its index list leaves us out; where a server is that no configuration tells of, says plugin.{NAME}.url")
             return 0
         source = LMCache(address, settings, config)
     except (ValueError, TypeError, AttributeError):
@@ -703,7 +726,7 @@ def main():
             target.forget(identity)
             say("stopped")
         except Fault as fault:
-            say(f"stopped, but our group is still there: {target.name} {fault.args[0]}")
+            say(f"stopped, but our group could not be deleted: {target.name} {fault.args[0]}")
     return 0
 
 

@@ -4,26 +4,26 @@
 # It shows all that a plugin is given: role, worker id, worker count, the configuration
 # (a shell asks the launcher for a value, `get POINTER`), and a SIGTERM when it is time to go.
 #
-# extra_config: plugin.all_plugin.interval   seconds between two lines (10)
+# extra_config: plugin.all_plugin.interval   seconds between two lines, from 0.1 (10)
 set -eu
 
-# The launcher is our parent; started by hand, we take the one on PATH or go without.
-case "$(readlink "/proc/$PPID/exe" || true)" in
-*/lmcache-plugin-launcher*) launcher=/proc/$PPID/exe ;;
-*) launcher=$(command -v lmcache-plugin-launcher || true) ;;
-esac
+launcher=${LMCACHE_PLUGIN_LAUNCHER_BIN:-lmcache-plugin-launcher}
 
-# setting KEY DEFAULT: engines and the multiprocess server name the mapping differently.
+# setting NAME DEFAULT: engines and the multiprocess server name the mapping differently.
 setting() {
-    if [ -n "$launcher" ]; then
-        for map in extra_config runtime_plugin_extra_config; do
-            "$launcher" get "/$map/$1" 2>/dev/null && return
-        done
-    fi
+    for map in extra_config runtime_plugin_extra_config; do
+        "$launcher" get "/$map/plugin.all_plugin.$1" 2>/dev/null && return
+    done
     echo "$2"
 }
 
-interval=$(setting plugin.all_plugin.interval 10)
+interval=$(setting interval 10)
+case $interval in # a sleep that fails at once would make a loop without a pause
+"" | *[!0-9.]* | .* | *. | *.*.* | 0 | 0[0-9]* | 0.0* | ??????????*)
+    echo "plugin.all_plugin.interval is to be a number of seconds from 0.1" >&2
+    exit 2
+    ;;
+esac
 beat=0
 nap=
 
@@ -34,7 +34,7 @@ echo "role ${LMCACHE_PLUGIN_ROLE:-(none)}, worker ${LMCACHE_PLUGIN_WORKER_ID:-0}
 while :; do
     sleep "$interval" &
     nap=$!
-    wait "$nap" 2>/dev/null || true # stderr: the sleep is terminated too, no need to say so
+    wait "$nap" 2>/dev/null || [ $? -gt 128 ] || exit 1 # stderr: that it was terminated, like us
     beat=$((beat + 1))
     echo "alive, beat $beat"
 done

@@ -7,27 +7,28 @@
 # extra_config: plugin.worker_0_test.greeting   what it says at the start ("hello")
 set -eu
 
-# The launcher is our parent; started by hand, we take the one on PATH or go without.
-case "$(readlink "/proc/$PPID/exe" || true)" in
-*/lmcache-plugin-launcher*) launcher=/proc/$PPID/exe ;;
-*) launcher=$(command -v lmcache-plugin-launcher || true) ;;
-esac
+launcher=${LMCACHE_PLUGIN_LAUNCHER_BIN:-lmcache-plugin-launcher}
 
-# setting KEY DEFAULT: engines and the multiprocess server name the mapping differently.
+# setting NAME DEFAULT: engines and the multiprocess server name the mapping differently.
 setting() {
-    if [ -n "$launcher" ]; then
-        for map in extra_config runtime_plugin_extra_config; do
-            "$launcher" get "/$map/$1" 2>/dev/null && return
-        done
-    fi
+    for map in extra_config runtime_plugin_extra_config; do
+        "$launcher" get "/$map/plugin.worker_0_test.$1" 2>/dev/null && return
+    done
     echo "$2"
 }
 
+greeting=$(setting greeting hello)
+case $greeting in
+"" | null | "["* | "{"*)
+    echo "plugin.worker_0_test.greeting is to be a text" >&2
+    exit 2
+    ;;
+esac
 role=${LMCACHE_PLUGIN_ROLE:-(none)}
 worker_id=${LMCACHE_PLUGIN_WORKER_ID:-0}
 config=${LMCACHE_PLUGIN_CONFIG:-}
 
-echo "$(setting plugin.worker_0_test.greeting hello) from role $role, worker $worker_id of ${LMCACHE_PLUGIN_WORKER_COUNT:-1}"
+echo "$greeting from role $role, worker $worker_id of ${LMCACHE_PLUGIN_WORKER_COUNT:-1}"
 if [ -n "$config" ]; then
     echo "configuration: ${#config} characters of JSON"
 else
@@ -39,5 +40,5 @@ trap 'echo "SIGTERM received, leaving"; kill "$nap" 2>/dev/null || true; exit 0'
 while :; do
     sleep 86400 &
     nap=$!
-    wait "$nap" 2>/dev/null || true # stderr: the sleep is terminated too, no need to say so
+    wait "$nap" 2>/dev/null || [ $? -gt 128 ] || exit 1 # stderr: that it was terminated, like us
 done

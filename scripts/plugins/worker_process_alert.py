@@ -194,8 +194,7 @@ class Server:
     def read(self, setting):
         """A secret out of its file, which may come late and change."""
         try:
-            with open(self.settings[setting], encoding="utf-8") as file:
-                secret = file.read(65536).strip()
+            secret = read_secret(self.settings[setting])
         except (OSError, ValueError) as error:
             raise Fault(f"is not asked: {self.prefix}{setting}: {reason(error)}") from None
         if not secret or not secret.isprintable():
@@ -235,8 +234,11 @@ class Server:
         if scheme == "https":
             try:
                 context = ssl.create_default_context(cafile=self.settings["ca_file"])
+                # Certificates of one's own CA often lack what Python 3.13 began to insist on.
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
                 if self.settings["cert_file"]:
-                    context.load_cert_chain(self.settings["cert_file"], self.settings["key_file"])
+                    # A password is none, where the library would ask the terminal for one.
+                    context.load_cert_chain(self.settings["cert_file"], self.settings["key_file"], password="")
             except OSError as error:  # SSLError is one
                 raise Fault(f"is not asked: {self.prefix}ca_file, cert_file or key_file: {reason(error)}") from None
         via = urllib.request.getproxies().get(scheme) if self.use_proxy and not urllib.request.proxy_bypass(host) else None
@@ -244,9 +246,9 @@ class Server:
             if context:
                 return http.client.HTTPSConnection(host, port, timeout=self.timeout, context=context), "", {}
             return http.client.HTTPConnection(host, port, timeout=self.timeout), "", {}
-        proxy = urllib.parse.urlsplit(via if "://" in via else "http://" + via)
-        if proxy.scheme != "http" or not proxy.hostname:
+        if not url(via) or with_scheme(via).startswith("https"):
             raise Fault(f"is not asked: {scheme}_proxy of the environment is no http:// URL")
+        proxy = urllib.parse.urlsplit(with_scheme(via))
         user = urllib.parse.unquote(proxy.netloc.rpartition("@")[0])
         login = {"Proxy-Authorization": basic(user)} if user else {}
         if context:
@@ -257,25 +259,27 @@ class Server:
 
     def exchange(self, method, path="", body=None, headers=None, timeout=None):
         """One request and its whole answer, within the timeout: the head and body of a 2xx. All else is a Fault."""
-        ours = self.authorization()
-        connection, before, login = self.connection()
-        path = before + ((self.root + path) or "/") + ("?" + self.parts.query if self.parts.query else "")
-        given_up, head = threading.Event(), []
+        given_up, opened, head = threading.Event(), [], []
 
         def work():
+            ours = self.authorization()
+            connection, before, login = self.connection()
+            opened.append(connection)
             connection.connect()
             if given_up.is_set():  # a request that comes later than what we do next could undo it
                 return connection.close()
-            connection.request(method, path, body, {**(headers or {}), **ours, **login})
+            whole_path = before + ((self.root + path) or "/") + ("?" + self.parts.query if self.parts.query else "")
+            connection.request(method, whole_path, body, {**(headers or {}), **ours, **login})
             answer = connection.getresponse()
             head.append(answer)
             return answer.read(MAX_PAGE + 1) if answer.status < 300 else answer.read(2000)
 
         def abort():
             given_up.set()
-            with contextlib.suppress(OSError, AttributeError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            for connection in opened:
+                with contextlib.suppress(OSError, AttributeError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+                connection.close()
 
         try:
             page = within(timeout or self.timeout, work, abort)
@@ -296,12 +300,15 @@ class Server:
 
     def refusal(self, answer, page):
         """The fault that an answer is which is none of success."""
-        what = f"refuses: {answer.status} {printable(answer.reason)}".rstrip()
+        what = f"refuses: {answer.status} {self.hide(answer.reason)}".rstrip()
         if answer.status == 401:
             return Fault(f"{what}: set {self.wanted}")
         if answer.status < 400:
-            target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
-            return Fault(f"{what}: it redirects to {target.scheme}://{printable(target.netloc.rpartition('@')[2] + target.path)}")
+            try:
+                target = urllib.parse.urlsplit(urllib.parse.urljoin(self.name, answer.headers.get("Location") or ""))
+            except ValueError:
+                return Fault(f"{what}: it redirects to what is no URL")
+            return Fault(f"{what}: it redirects to {self.hide(target.scheme + '://' + target.netloc.rpartition('@')[2] + target.path)}")
         return Fault(what, self.hide(page.decode("utf-8", "replace")))
 
     def hide(self, words):
@@ -311,19 +318,31 @@ class Server:
         return printable(words)[:200]
 
 
+def read_secret(path):
+    """The file's text; what is no regular file is not waited for."""
+    with open(path, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        return file.read(65536).strip()
+
+
 def basic(user_and_password):
     return "Basic " + base64.b64encode(user_and_password.encode()).decode()
 
 
 def reason(error):
     """The library's errors in a few words; of other kinds the name alone, they may quote anything."""
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
+        return "its answer is no HTTP"
     if isinstance(error, (OSError, http.client.HTTPException)):
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return re.sub(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$", "", words)
     return type(error).__name__
 
 
 def printable(text):
     return "".join(letter if letter.isprintable() else " " for letter in str(text)).strip()
+
+
+# ---- what is set and watched ----
 
 
 def urls(value):
@@ -333,8 +352,7 @@ def urls(value):
 
 def names_and_texts(value):
     """By Alertmanager's rule for names."""
-    _, is_text = text("")
-    return type(value) is dict and all(re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) and is_text(field) for name, field in value.items())
+    return type(value) is dict and all(re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) and type(field) is str and field for name, field in value.items())
 
 
 SETTINGS = {  # name: (default, what it is to be, whether a value is that); null is right where it is the default
@@ -351,9 +369,6 @@ SETTINGS = {  # name: (default, what it is to be, whether a value is that); null
     "generator_url": (None, "a URL", lambda value: url(value) and "://" in value),
     **CONNECTION,
 }
-
-
-# ---- what is watched ----
 
 
 class Gone(Exception):
@@ -488,9 +503,8 @@ class Process:
             if setting in wanted:
                 try:
                     values[setting] = look()
-                except (FileNotFoundError, ProcessLookupError):
-                    raise Gone from None
                 except OSError as error:
+                    read_stat(self.pid)  # it may have ended meanwhile
                     tell(f"{setting} of process {self.pid}", f"cannot be seen: {error.strerror}")
         return {setting: values[setting] for setting in wanted if setting in values}
 
@@ -602,27 +616,33 @@ def main():
     watches = [Watch(setting, settings[setting], settings["for"]) for setting in limits]
     # Started by LMCache itself there is no such variable, and it is our parent.
     pid = os.environ.get("LMCACHE_PLUGIN_PARENT_PID") or os.getppid()
+    if "LMCACHE_PLUGIN_PARENT_PID" not in os.environ and "LMCACHE_PLUGIN_LAUNCHER_BIN" in os.environ:
+        say("nothing to watch: the launcher is attached to no process, see its --parent-pid")
+        return 0
     if not str(pid).isdigit():
         wrong("LMCACHE_PLUGIN_PARENT_PID is to be a process id")
-    alert_of = None
     try:
         process = Process(int(pid))
-        ours = {
-            "alertname": "LMCacheProcess",
-            "severity": "warning",
-            "instance": settings["instance"],
-            "process": process.identity(),
-            "role": os.environ.get("LMCACHE_PLUGIN_ROLE", "").lower(),
-            "worker": os.environ.get("LMCACHE_PLUGIN_WORKER_ID") or "0",
-            **settings["labels"],
-        }
+    except Gone:
+        say(f"process {pid} has ended")
+        return 0
+    ours = {
+        "alertname": "LMCacheProcess",
+        "severity": "warning",
+        "instance": settings["instance"],
+        "process": process.identity(),
+        "role": os.environ.get("LMCACHE_PLUGIN_ROLE", "").lower(),
+        "worker": os.environ.get("LMCACHE_PLUGIN_WORKER_ID") or "0",
+        **settings["labels"],
+    }
 
-        def alert_of(watch):
-            summary = f"process {pid} on {settings['instance']}: {watch}"
-            link = {"generatorURL": settings["generator_url"]} if settings["generator_url"] else {}
-            return {"labels": {**ours, "limit": watch.setting}, "annotations": {"summary": summary, **settings["annotations"]}, **link}
+    def alert_of(watch):
+        annotations = {"summary": f"process {pid} on {settings['instance']}: {watch}", **settings["annotations"]}
+        link = {"generatorURL": settings["generator_url"]} if settings["generator_url"] else {}
+        return {"labels": {**ours, "limit": watch.setting}, "annotations": annotations, **link}
 
-        say(f"watching process {pid}: " + ", ".join(f"{watch.limit:g} {LIMITS[watch.setting]}" for watch in watches))
+    say(f"watching process {pid}: " + ", ".join(f"{watch.limit:g} {LIMITS[watch.setting]}" for watch in watches))
+    try:
         watch_for_good(process, watches, alertmanagers, alert_of, settings["interval"])
     except Gone:
         say(f"process {pid} has ended")

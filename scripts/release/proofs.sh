@@ -77,9 +77,9 @@ prove_empty_root() {
 # $1: a heading of README. Prints the first shell block below it; with $2, that line of it.
 readme() {
     block=$(awk -v heading="$1" '
-        /^```/ { fenced = !fenced; if (fenced && here && /^```sh$/) { block++; next } }
+        /^```/ { fenced = !fenced; if (shell) exit; shell = fenced && here && /^```sh$/; next }
         !fenced && /^#/ { here = $0; sub(/^#+ /, "", here); here = (here == heading) }
-        fenced && here && block == 1
+        shell
     ' "$root/README.md" | sed -n "${2:-1,\$}p")
     [ -n "$block" ] || fail "README.md has no shell block under \"$1\"${2:+ with a line $2}"
     printf '%s\n' "$block"
@@ -91,13 +91,26 @@ readme_inline() {
     printf '%s\n' "$1"
 }
 
+# $1: where; $@: a command that runs a shell text there, in an empty directory. What README shows
+# first, as somebody does who has just installed it.
+prove_first_steps() {
+    where=$1
+    shift
+    lines=$("$@" "$(readme "Quick start" | sed '/^pip /d')") || fail "README, Quick start: $where: $lines"
+    printf '%s\n' "$lines" | grep -q '^\[worker_hi\.sh\] .*worker$' || fail "README, Quick start: $where: $lines"
+    followed "Quick start" "$where" "heard"
+    lines=$("$@" "$(readme "Your first plugin")") || fail "README, Your first plugin: $where: $lines"
+    printf '%s\n' "$lines" | grep -q '^\[all_memory\.sh\] VmRSS:.* kB$' || fail "README, Your first plugin: $where: $lines"
+    followed "Your first plugin" "$where" "checked, run, given its setting"
+}
+
 # $1: the command; $2: where it was followed; $3: what that gave. A row of the table.
 followed() {
     printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$work/table"
     proved "README, $1: $2: $3"
 }
 
-print_table() { column -t -s "$(printf '\t')" "$work/table"; }
+print_table() { sed '1i\README\twhere\tresult' "$work/table" | column -t -s "$(printf '\t')"; }
 
 # $1: a file, one byte of which is changed.
 tamper() {

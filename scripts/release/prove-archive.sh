@@ -53,6 +53,7 @@ prove_from_the_archive() {
     followed "From the archive" "busybox root" "/usr/local/bin, /usr/local/share"
     in_root sh -c "cd /carried; $steps" || fail "README, From the archive, a second time: status $?"
     followed "From the archive" "the same again" "replaced"
+    prove_first_steps "from the archive, in the busybox root" in_root sh -ec
 }
 
 # $1: a README block; $2: a home to make. Runs the block where the files were carried to.

@@ -4,8 +4,7 @@
 
 # Lint, and the same binary as in the archives.
 prove_debs() {
-    lintian --fail-on error,warning --allow-root "$release"/*.deb ||
-        fail "lintian"
+    lintian --profile debian --fail-on error,warning --allow-root "$release"/*.deb || fail "lintian"
     proved "lintian has nothing to say"
     for pair in amd64:x86_64-unknown-linux-musl arm64:aarch64-unknown-linux-musl; do
         deb=$release/${name}_${pair%%:*}.deb

@@ -17,8 +17,8 @@ as_somebody() {
         mount --rbind "$1" /mnt
         cd /mnt/source
         exec setpriv --reuid "$3" --regid "$3" --clear-groups --no-new-privs env -i \
-            PATH=/mnt/tools:/usr/local/bin:/usr/bin:/bin HOME=/mnt/home sh -euc "$4"
-    ' sh "$work/somebody" "$(rustup show home)" "$somebody" "$1"
+            PATH=/mnt/tools:/usr/local/bin:/usr/bin:/bin HOME=/mnt/home RUSTUP_TOOLCHAIN="$4" sh -euc "$5"
+    ' sh "$work/somebody" "$(rustup show home)" "$somebody" "$(rustup show active-toolchain | cut -d ' ' -f 1)" "$1"
 }
 
 # A home, the sources as they would be checked out, and rustup's proxies.

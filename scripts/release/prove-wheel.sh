@@ -24,6 +24,24 @@ prove_wheels() {
 # $1: a directory: every path below it, and what is in the files.
 listing() { (cd "$1" && find . ! -name '*.pyc' ! -name __pycache__ -type f -exec sha256sum {} + | sort -k2); }
 
+# What runs goes on as it is while the files that it came from are replaced.
+prove_upgrade_in_use() {
+    mkdir -p "$work/waiting"
+    printf '#!/bin/sh\necho ready\nsleep 300\n' >"$work/waiting/all_waiting.sh"
+    "$work/venv/bin/$name" run --parent-pid 0 "$work/waiting" >"$work/waiting.log" 2>&1 &
+    running=$!
+    tries=600
+    until grep -q 'ready$' "$work/waiting.log"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || { kill "$running"; fail "the plugin did not start: $(cat "$work/waiting.log")"; }
+        sleep 0.1
+    done
+    in_venv PIP_NO_INDEX=1 PIP_FIND_LINKS="$release" pip install --quiet --force-reinstall "$name" || { kill "$running"; fail "pip could not replace it"; }
+    kill "$running" || fail "the launcher did not survive its upgrade"
+    wait "$running" || fail "stopped after its upgrade: status $?: $(cat "$work/waiting.log")"
+    proved "a launcher that runs while pip replaces it goes on, and stops as it should"
+}
+
 # pip of Debian's Python, as a user has it: README's commands with a mirror for the index, then from
 # a directory. An upgrade changes nothing, and after the removal nothing is left.
 prove_pip() {
@@ -41,6 +59,7 @@ prove_pip() {
     followed "With pip, line 1" "venv of Debian's $(/usr/bin/python3 --version), a mirror" "VENV/bin, VENV/share"
     in_venv PIP_NO_INDEX=1 PIP_FIND_LINKS="$release" sh -ec "$(readme_inline "pip install --upgrade") $name" || fail "README: pip install --upgrade: status $?"
     followed "pip install --upgrade" "the same venv" "nothing to do"
+    prove_upgrade_in_use
     in_venv sh -ec "$(readme_inline "pip uninstall") --yes $name" || fail "README: pip uninstall: status $?"
     listing "$work/venv" | diff "$work/before" - || fail "pip uninstall left something behind"
     # pip leaves a directory of which it installed only directories, here share/man.
@@ -53,6 +72,8 @@ prove_pip() {
     in_venv sh -ec "$(readme "With pip" 2)" || fail "README, With pip 2: status $?"
     in_venv sh -ec "$name --version" || fail "what pip installed is not on PATH"
     followed "With pip, line 2" "the same venv, wheels carried over" "VENV/bin, VENV/share"
+    rm "$work/carried"/*
+    prove_first_steps "from the wheel" in_venv sh -ec
 }
 
 # There is no Python for musl to be had here: pip is told that it runs on Alpine, and what it

@@ -60,10 +60,12 @@ impl<'a> Merged<'a> {
 
     /// Says where LMCache would fail at start.
     pub(super) fn judge(&self, warnings: &mut Vec<String>) {
-        if let Some(value) = self.value.get(self.key)
-            && !matches!(value, Value::Object(_))
-            && !value.is_nothing()
-        {
+        let is_right = |value: &Value<'_>| match value {
+            Value::Object(_) | Value::Null => true,
+            // What JSON holds in a string is taken as it is.
+            value => self.text.is_none() && value.is_nothing(),
+        };
+        if let Some(value) = self.value.get(self.key).filter(|value| !is_right(value)) {
             let place = self.base.of(&[Step::Member(self.key)]);
             let (key, kind) = (self.key, value.kind());
             warnings.push(format!("{place}: `{key}` is {kind}, with which LMCache fails at start: write a mapping"));
@@ -86,7 +88,7 @@ impl<'a> Merged<'a> {
         members.retain(|(name, _)| name != "extra_config");
         match value {
             Value::Object(_) => members.push(("extra_config".into(), value)),
-            value if value.is_nothing() => {}
+            Value::Null => {}
             value => return Err(places.refuse(&[], &format!("{}, not a JSON object", value.kind()))),
         }
         self.replacement = Some(places);

@@ -12,6 +12,9 @@ use std::sync::{Mutex, PoisonError};
 /// The largest file that is read: far beyond any configuration.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// What was read, or why it cannot be.
+type Text = Result<Vec<u8>, String>;
+
 /// Does this name stand for standard input?
 pub(super) fn is_standard_input(path: &OsStr) -> bool {
     path == "-" || path == "/dev/stdin"
@@ -26,14 +29,14 @@ fn is_descriptor(path: &OsStr) -> bool {
 ///
 /// # Errors
 /// Why it cannot be read, with its name.
-pub(super) fn read(path: &OsStr) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &OsStr) -> Text {
     let text = if is_standard_input(path) || is_descriptor(path) { once(path) } else { open(path).and_then(all) };
     text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", path.to_string_lossy(), hint(path)))
 }
 
 /// What a descriptor held. It can be read once only, and a reload wants it again.
-fn once(path: &OsStr) -> Result<Vec<u8>, String> {
-    static READ: Mutex<Vec<(OsString, Result<Vec<u8>, String>)>> = Mutex::new(Vec::new());
+fn once(path: &OsStr) -> Text {
+    static READ: Mutex<Vec<(OsString, Text)>> = Mutex::new(Vec::new());
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, text)) = read.iter().find(|(name, _)| name == path) {
         return text.clone();
@@ -61,7 +64,7 @@ fn open(path: &OsStr) -> Result<File, String> {
     Ok(file)
 }
 
-fn all(source: File) -> Result<Vec<u8>, String> {
+fn all(source: File) -> Text {
     let mut text = Vec::new();
     source.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| plain(&error))?;
     if text.len() as u64 > MAX_BYTES {

@@ -1,6 +1,6 @@
 //! Where plugins are looked for: what variables and documents say, taken as LMCache takes it.
 
-use super::source::{Document, Notation, Places, Source};
+use super::source::{Document, Notation, Source};
 use crate::document::{Step, Value};
 use crate::error::Error;
 use crate::lmcache::{LOCATIONS_VARIABLES, unquoted};
@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// The keys of a document, the present one and its older alias.
-pub const KEYS: [&str; 2] = ["runtime_plugin_locations", "plugin_locations"];
+const KEYS: [&str; 2] = ["runtime_plugin_locations", "plugin_locations"];
 
 /// A place where plugins are looked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +73,7 @@ fn of_variable(
             let rest = &value[start..];
             let text = if rest.trim_ascii_end() == text { rest } else { text };
             let source = Source::variable(name, Notation::Json, text.to_vec(), start);
-            let Document { value, places } = source.read(warnings)?;
-            list(&value, &[], &places, empty, warnings)
+            list(&source.read(warnings)?, &[], empty, warnings)
         }
         path => Ok(vec![Location { path: OsStr::from_bytes(path).into(), place: Some(name.into()) }]),
     }
@@ -82,35 +81,29 @@ fn of_variable(
 
 /// What a document names; `None` where it says nothing about it, or `null`, which LMCache writes for that.
 pub(super) fn of_document(
-    value: &Value<'_>,
-    places: &Places<'_>,
+    document: &Document<'_>,
     empty: EmptyItem,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Vec<Location>>, Error> {
-    let Value::Object(members) = value else { return Ok(None) };
+    let Document { value: Value::Object(members), places } = document else { return Ok(None) };
     let given: Vec<&str> = members.iter().map(|(key, _)| &**key).filter(|key| KEYS.contains(key)).collect();
-    let top = given.last().map(|&key| [Step::Member(key)]);
     if let [first, last] = given[..] {
         let place = places.of(&[Step::Member(last)]);
         warnings.push(format!("{place}: `{first}` and `{last}` are both given: the last counts, as in LMCache"));
     }
-    let nested = [Step::Member("mp_config"), Step::Member("runtime_plugin_config"), Step::Member("locations")];
-    for path in [top.as_ref().map_or(&[][..], |path| path), &nested] {
-        let Some(named) = at(value, path).filter(|named| !path.is_empty() && **named != Value::Null) else { continue };
-        let locations = list(named, path, places, empty, warnings)?;
+    let nested = ["mp_config", "runtime_plugin_config", "locations"].map(Step::Member);
+    let top = given.last().map(|&key| vec![Step::Member(key)]);
+    for path in top.into_iter().chain([nested.to_vec()]) {
+        if document.value.at(&path).is_none_or(|named| *named == Value::Null) {
+            continue;
+        }
+        let locations = list(document, &path, empty, warnings)?;
         if locations.is_empty() {
-            warnings.push(format!("{}: {} names no plugin locations: it is empty", places.of(path), label(path)));
+            warnings.push(format!("{}: {} names no plugin locations: it is empty", places.of(&path), label(&path)));
         }
         return Ok(Some(locations));
     }
     Ok(None)
-}
-
-fn at<'v, 'a>(value: &'v Value<'a>, path: &[Step<'_>]) -> Option<&'v Value<'a>> {
-    path.iter().try_fold(value, |value, step| match step {
-        Step::Member(name) => value.get(name),
-        Step::Element(_) => None,
-    })
 }
 
 /// How a message calls the value at a path.
@@ -121,17 +114,17 @@ fn label(path: &[Step<'_>]) -> String {
     }
 }
 
-/// A path or a list of paths, which stands at `path` of its document.
+/// The path or the list of paths that stands at `path` of a document.
 fn list(
-    value: &Value<'_>,
+    document: &Document<'_>,
     path: &[Step<'_>],
-    places: &Places<'_>,
     empty: EmptyItem,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Location>, Error> {
+    let Document { value, places } = document;
     let label = label(path);
     let location = |text: &str, path: &[Step<'_>]| Location { path: text.into(), place: Some(places.of(path)) };
-    let items = match value {
+    let items = match value.at(path).unwrap_or(&Value::Null) {
         value if value.is_nothing() => return Ok(Vec::new()),
         Value::String(text) => return Ok(vec![location(text, path)]),
         Value::Array(items) => items,
@@ -175,46 +168,38 @@ pub(super) fn started_twice(ours: &[Location], theirs: &[Location]) -> Vec<Strin
     twice.collect()
 }
 
-/// What to say where no source names a location: the key of the file just read that is probably meant for it.
-pub(super) fn none_named(read: Option<(&Value<'_>, &Places<'_>)>) -> String {
-    let Some((value, places)) = read else {
+/// What to say where no source names a location: the key of the document just read that is probably meant for it.
+pub(super) fn none_named(read: Option<&Document<'_>>) -> String {
+    let Some(Document { value, places }) = read else {
         return "no plugin locations: give a LOCATION, or name them in `runtime_plugin_locations` of --config FILE"
             .into();
     };
     let start = format!("no plugin locations: {} does not name any", places.name());
-    match near_key(value, &mut Vec::new(), 0) {
-        Some((path, meant)) if path.len() == 1 => {
-            let place = places.of_key(&steps(&path));
-            format!("{start}; {place}: did you mean `{meant}` by `{}`?", path[0])
+    let Some((path, meant)) = near_key(value, &[]) else {
+        return format!("{start}; write them into `runtime_plugin_locations`, or give a LOCATION");
+    };
+    let place = places.of_key(&path);
+    match &path[..] {
+        [.., outside, _] => {
+            format!(
+                "{start}; {place}: `{meant}` does not belong into {}: write it at the top level",
+                label(&[*outside])
+            )
         }
-        Some((path, meant)) => {
-            let place = places.of_key(&steps(&path));
-            let outside = &path[path.len() - 2];
-            format!("{start}; {place}: `{meant}` does not belong into `{outside}`: write it at the top level")
-        }
-        None => format!("{start}; write them into `runtime_plugin_locations`, or give a LOCATION"),
+        found => format!("{start}; {place}: did you mean `{meant}` by {}?", label(found)),
     }
-}
-
-fn steps(path: &[String]) -> Vec<Step<'_>> {
-    path.iter().map(|name| Step::Member(name)).collect()
 }
 
 /// The path to a key that is nearly, or in another mapping than, one of ours, and which that is.
-fn near_key(value: &Value<'_>, path: &mut Vec<String>, depth: usize) -> Option<(Vec<String>, &'static str)> {
+fn near_key<'v>(value: &'v Value<'_>, outside: &[Step<'v>]) -> Option<(Vec<Step<'v>>, &'static str)> {
     const DEEPEST: usize = 3;
     let Value::Object(members) = value else { return None };
-    for (key, _) in members {
-        // At the top the right key is one without a value.
-        if let Some(near) = nearest(key, KEYS).filter(|near| depth > 0 || near != key) {
-            path.push(key.to_string());
-            return Some((path.clone(), near));
-        }
-    }
-    members.iter().filter(|_| depth < DEEPEST).find_map(|(key, inner)| {
-        path.push(key.to_string());
-        let found = near_key(inner, path, depth + 1);
-        path.pop();
-        found
+    let path_to = |key: &'v str| [outside, &[Step::Member(key)]].concat();
+    // At the top the right key is one without a value.
+    let near = |key: &str| nearest(key, KEYS).filter(|near| !outside.is_empty() || *near != key);
+    let here = members.iter().find_map(|(key, _)| Some((path_to(key), near(key)?)));
+    here.or_else(|| {
+        let inner = members.iter().filter(|_| outside.len() < DEEPEST);
+        inner.into_iter().find_map(|(key, value)| near_key(value, &path_to(key)))
     })
 }

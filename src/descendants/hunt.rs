@@ -2,8 +2,8 @@
 
 use super::table::Process;
 use super::view::View;
+use crate::numbered::Sorted;
 use crate::sys::{self, Pid, signal};
-use std::collections::HashSet;
 
 /// How far above the number of a process that has just ended its children are likely to be.
 const NEAR: Pid = 64;
@@ -11,9 +11,9 @@ const NEAR: Pid = 64;
 /// Who was sent what. A process is known by its pid and its start.
 #[derive(Default)]
 pub struct Hunt {
-    asked: HashSet<(Pid, u64)>,
-    asked_groups: HashSet<Pid>,
-    killed: HashSet<(Pid, u64)>,
+    asked: Sorted<(Pid, u64)>,
+    asked_groups: Sorted<Pid>,
+    killed: Sorted<(Pid, u64)>,
 }
 
 /// What SIGKILL came to.
@@ -34,18 +34,18 @@ impl Hunt {
     /// Sends SIGTERM to every process that has not had it, and wakes those that are stopped. What a process starts after
     /// it was asked is left to it while it lives: that is how it cleans up. `prey` has parents before their children.
     pub fn ask(&mut self, prey: &[Process]) {
-        let mut cleaning_up = HashSet::new();
+        let mut cleaning_up = Sorted::new();
         let mut new = Vec::new();
         for process in prey {
-            let was_asked = self.asked.contains(&identity(process)) || self.asked_groups.contains(&process.group);
-            if was_asked || cleaning_up.contains(&process.parent) {
+            let was_asked = self.asked.contains(identity(process)) || self.asked_groups.contains(process.group);
+            if was_asked || cleaning_up.contains(process.parent) {
                 cleaning_up.insert(process.pid);
             } else {
                 new.push(*process);
             }
         }
-        self.asked.extend(new.iter().map(identity));
         for process in &new {
+            self.asked.insert(identity(process));
             let _ = sys::kill(process.pid, signal::TERM);
         }
         for process in prey.iter().filter(|process| process.is_stopped()) {
@@ -55,10 +55,11 @@ impl Hunt {
 
     /// Sends SIGKILL to every process, and to whole groups where all are descendants of ours: no fork slips through that.
     pub fn kill(&mut self, prey: &[Process], view: &View) -> Killed {
-        let is_closed = |process: &&Process| view.is_closed(process);
-        let groups: HashSet<Pid> = prey.iter().filter(is_closed).map(|process| process.group).collect();
-        for &group in &groups {
-            let _ = sys::kill_group(group, signal::KILL);
+        let mut groups = Sorted::new();
+        for process in prey.iter().filter(|process| view.is_closed(process)) {
+            if groups.insert(process.group) {
+                let _ = sys::kill_group(process.group, signal::KILL);
+            }
         }
         let mut killed = Killed { new: Vec::new(), unreachable: Vec::new() };
         for process in prey {

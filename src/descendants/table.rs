@@ -1,7 +1,7 @@
 //! What /proc says of processes, and who is below whom. Pure: reads nothing itself.
 
+use crate::numbered::Sorted;
 use crate::sys::Pid;
-use std::collections::HashSet;
 
 /// One process, as /proc/PID/stat has it (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +50,17 @@ pub fn parse(stat: &[u8]) -> Option<Process> {
 
 /// The processes of `all` below any of `roots`, parents before their children, without the roots.
 pub fn below(roots: &[Pid], all: &[Process]) -> Vec<Process> {
-    let mut family: HashSet<Pid> = roots.iter().copied().collect();
+    let mut family: Sorted<Pid> = roots.iter().copied().collect();
     let mut found = Vec::new();
     loop {
-        let before = family.len();
+        let before = found.len();
         for process in all {
-            if family.contains(&process.parent) && family.insert(process.pid) {
+            if family.contains(process.parent) && family.insert(process.pid) {
                 found.push(*process);
             }
         }
         // Mostly parents come before their children, and the second pass finds nothing new.
-        if family.len() == before {
+        if found.len() == before {
             return found;
         }
     }

@@ -2,8 +2,8 @@
 //! where not.
 
 use super::table::{Process, below, parse};
+use crate::numbered::Sorted;
 use crate::sys::{self, Pid};
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 
@@ -87,7 +87,7 @@ fn unseen(pid: Pid, parent: Pid) -> Option<Process> {
 
 fn by_children() -> Vec<Process> {
     let mut found: Vec<Process> = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = Sorted::new();
     // Our own threads are more than one.
     let mut family = vec![(sys::own_pid(), 2)];
     while let Some((parent, threads)) = family.pop() {

@@ -43,6 +43,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The value to which a path leads.
+    pub fn at(&self, path: &[Step<'_>]) -> Option<&Value<'a>> {
+        path.iter().try_fold(self, |value, step| match (value, step) {
+            (value, Step::Member(name)) => value.get(name),
+            (Value::Array(elements), Step::Element(index)) => elements.get(*index),
+            (_, Step::Element(_)) => None,
+        })
+    }
+
     /// Whether Python holds it to be nothing: what LMCache takes for a setting that is not set.
     pub fn is_nothing(&self) -> bool {
         match self {
@@ -53,6 +62,10 @@ impl<'a> Value<'a> {
             Value::Array(elements) => elements.is_empty(),
             Value::Object(members) => members.is_empty(),
         }
+    }
+
+    pub fn is_collection(&self) -> bool {
+        matches!(self, Value::Array(_) | Value::Object(_))
     }
 
     /// What kind of value it is, for a message that must not quote it.
@@ -170,21 +183,16 @@ pub(super) fn repetitions(members: &Members<'_>) -> Vec<Repetition> {
 
 /// Lets the last value of a name win, at the place of its first.
 pub(super) fn let_last_win(members: &mut Members<'_>, repetitions: &[Repetition]) {
+    if repetitions.is_empty() {
+        return;
+    }
     for &(index, first) in repetitions {
         let (earlier, later) = members.split_at_mut(index);
         std::mem::swap(&mut earlier[first].1, &mut later[0].1);
     }
-    remove_repetitions(members, repetitions);
-}
-
-/// Takes the members that `repetitions` names out of a list that runs parallel to the members.
-pub(super) fn remove_repetitions<T>(list: &mut Vec<T>, repetitions: &[Repetition]) {
-    if repetitions.is_empty() {
-        return;
-    }
     let mut index = 0;
     let mut rest = repetitions;
-    list.retain(|_| {
+    members.retain(|_| {
         let repeated = matches!(rest.first(), Some((next, _)) if *next == index);
         if repeated {
             rest = &rest[1..];

@@ -8,6 +8,7 @@ use crate::lines::copy::{self, Newline, Special};
 use crate::lines::{self, Lines, Piece};
 use crate::notice::Look;
 use crate::settings::Format;
+use crate::sys::slice::{head, tail, tail_mut};
 use crate::timestamp::Timestamp;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -134,6 +135,7 @@ impl Lines for Framed<'_> {
     }
 
     /// All there is to do for most lines: one pass, and no call.
+    #[inline(always)]
     fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
         let Frame { format, has_resets, before, .. } = self.frame;
         if *has_resets {
@@ -143,16 +145,16 @@ impl Lines for Framed<'_> {
         let mut total = copy::until::<Newline>(&before.padded, room);
         let end = match format {
             Format::Text => {
-                let end = copy::until::<Newline>(bytes, &mut room[total..]);
-                total += lines::without_carriage_return(&bytes[..end]).len();
-                total += put(TEXT_ENDS, &mut room[total..]);
+                let end = copy::until::<Newline>(bytes, tail_mut(room, total));
+                total += lines::without_carriage_return(head(bytes, end)).len();
+                total += put_end(TEXT_ENDS, tail_mut(room, total));
                 end
             }
             Format::Json => {
-                let length = copy::until::<Special>(bytes, &mut room[total..]);
+                let length = copy::until::<Special>(bytes, tail_mut(room, total));
                 total += length;
-                total += put(JSON_ENDS, &mut room[total..]);
-                length + usize::from(bytes[length..].starts_with(b"\r\n"))
+                total += put_end(JSON_ENDS, tail_mut(room, total));
+                length + usize::from(matches!(tail(bytes, length), [b'\r', b'\n', ..]))
             }
         };
         // Else there is no end, or more to escape: what was copied does not count.
@@ -163,6 +165,15 @@ impl Lines for Framed<'_> {
         self.count += 1;
         Some(end)
     }
+}
+
+/// As [`put`], for the end of each line: of a length that is known it is one move or two.
+#[inline(always)]
+fn put_end<const LENGTH: usize>(end: &[u8; LENGTH], to: &mut [u8]) -> usize {
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *end;
+    }
+    LENGTH
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
+use super::bar::Bar;
 use super::frame::{Frame, Framed};
 use super::queue::{Order, Queue, Taken};
 use super::sink::{LARGE_BUFFER, LARGE_PIPE, SMALL_BUFFER, Sink};
@@ -7,16 +8,16 @@ use super::{PluginId, Source, Stream};
 use crate::error::plain;
 use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
+use crate::numbered::Numbered;
 use crate::settings::Format;
 use crate::sys::{self, Epoll};
 use crate::timestamp::Timestamp;
-use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A read of this much has seen a pipe of default capacity (64 KiB) full: its pages may each be half empty.
 const FULL_PIPE: usize = 32 * 1024;
@@ -24,6 +25,9 @@ const FULL_PIPE: usize = 32 * 1024;
 const CALM: Duration = Duration::from_secs(1);
 /// How often to look at all pipes where neither epoll(7) nor poll(2) can be used.
 const BLIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// Want of memory passes; a pipe that fails more often than this in a row is given up.
+const MOST_FAILURES: u32 = 100;
 
 /// The token of the pipe that says that there are orders.
 pub const WAKE: u64 = 0;
@@ -35,8 +39,14 @@ pub struct Pump {
     epoll: Arc<Epoll>,
     /// epoll(7) can be waited for.
     has_epoll: bool,
+    /// How many sources epoll(7) does not watch.
+    polled: usize,
     look: Look,
-    sources: BTreeMap<u64, Followed>,
+    sources: Numbered<u64, Followed>,
+    /// Of these sources a line is to be logged before its end, if no more comes until then.
+    bars: Vec<(u64, Instant)>,
+    /// When orders were taken last.
+    time: Timestamp,
     input: Vec<u8>,
     output: Sink,
     errors: Sink,
@@ -47,6 +57,9 @@ struct Followed {
     frame: Frame,
     is_polled: bool,
     splitter: Splitter,
+    bar: Bar,
+    /// How often reading failed since it last did not.
+    failures: u32,
     has_large_pipe: bool,
 }
 
@@ -55,6 +68,8 @@ struct Followed {
 enum Got {
     Bytes(usize),
     NothingNow,
+    /// It may do so the next time.
+    Failed,
     End,
 }
 
@@ -68,7 +83,7 @@ impl Pump {
     /// A pump that is woken through `woken` and writes to `output`, and standard error's share to standard error.
     ///
     /// # Errors
-    /// EMFILE, ENOMEM, ENOSPC.
+    /// EMFILE, ENOMEM.
     pub fn new(
         queue: Arc<Mutex<Queue>>,
         woken: PipeReader,
@@ -77,18 +92,25 @@ impl Pump {
         look: Look,
     ) -> io::Result<Pump> {
         sys::set_nonblocking(woken.as_fd())?;
-        epoll.add(woken.as_fd(), WAKE)?;
-        Ok(Pump {
+        let has_epoll = epoll.add(woken.as_fd(), WAKE);
+        let mut pump = Pump {
             queue,
             woken,
             epoll,
-            has_epoll: true,
+            has_epoll: has_epoll.is_ok(),
             look,
-            sources: BTreeMap::new(),
+            sources: Numbered::new(),
+            polled: 0,
+            bars: Vec::new(),
+            time: Timestamp::default(),
             input: vec![0; SMALL_BUFFER],
             output: Sink::new(output, "output", look),
             errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
-        })
+        };
+        if let Err(error) = has_epoll {
+            pump.warn(&format!("plugins' output is read by poll(2): epoll_ctl: {}", plain(&error)));
+        }
+        Ok(pump)
     }
 
     /// Works until the order to end. Returns whether lines were lost.
@@ -96,7 +118,9 @@ impl Pump {
         let mut ready = Vec::new();
         loop {
             let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
-            self.wait(&mut ready, is_large.then_some(CALM));
+            let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
+            let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
+            self.wait(&mut ready, timeout);
             if ready.is_empty() && is_large {
                 self.calm_down();
             }
@@ -104,6 +128,9 @@ impl Pump {
             let mut goes_on = self.carry_out(None);
             for token in ready.iter().filter(|token| **token != WAKE) {
                 goes_on = goes_on && self.read(*token);
+            }
+            if !self.bars.is_empty() {
+                self.show_bars();
             }
             self.flush();
             if !goes_on {
@@ -114,7 +141,7 @@ impl Pump {
 
     /// Waits for the tokens of pipes that are ready.
     fn wait(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) {
-        if self.has_epoll && self.sources.values().all(|followed| !followed.is_polled) {
+        if self.has_epoll && self.polled == 0 {
             let Err(error) = self.epoll.wait(ready, timeout) else { return };
             self.has_epoll = false;
             self.warn(&format!("plugins' output is read by poll(2): epoll_wait: {}", plain(&error)));
@@ -122,7 +149,7 @@ impl Pump {
         // epoll(7) can itself be polled, for what it watches.
         let polled = self.sources.iter().filter(|(_, followed)| followed.is_polled || !self.has_epoll);
         let (mut tokens, mut fds): (Vec<u64>, Vec<_>) =
-            polled.map(|(&token, followed)| (token, followed.source.pipe.as_fd())).unzip();
+            polled.map(|(token, followed)| (token, followed.source.pipe.as_fd())).unzip();
         tokens.push(WAKE);
         fds.push(if self.has_epoll { self.epoll.as_fd() } else { self.woken.as_fd() });
         ready.clear();
@@ -136,7 +163,7 @@ impl Pump {
             Err(_) => {
                 // No pipe of ours blocks.
                 thread::sleep(BLIND_PAUSE);
-                ready.extend(self.sources.keys());
+                ready.extend(self.sources.numbers());
             }
         }
     }
@@ -153,9 +180,8 @@ impl Pump {
             match order {
                 Order::Write(record) | Order::Status(record) => self.output.push(&[&record]),
                 Order::Follow { token, source, frame, is_polled } => {
-                    let splitter = Splitter::default();
-                    let followed = Followed { source, frame, is_polled, splitter, has_large_pipe: false };
-                    self.sources.insert(token, followed);
+                    self.polled += usize::from(is_polled);
+                    self.sources.push(token, Followed::new(source, frame, is_polled));
                 }
                 Order::Settle { plugin, time, record } => {
                     let is_its_own = |token| self.sources.get(&token).is_some_and(|it| it.source.plugin == plugin);
@@ -190,7 +216,9 @@ impl Pump {
         if std::mem::take(&mut queue.is_woken) {
             let _ = self.woken.read(&mut [0; 8]);
         }
-        queue.take()
+        let taken = queue.take();
+        self.time = taken.time;
+        taken
     }
 
     fn warn(&mut self, reason: &str) {
@@ -210,7 +238,7 @@ impl Pump {
                 self.input = input;
                 goes_on
             }
-            Got::NothingNow => true,
+            Got::NothingNow | Got::Failed => true,
             Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
         }
     }
@@ -226,8 +254,18 @@ impl Pump {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
                 return Got::NothingNow;
             }
-            Err(_) => return Got::End,
+            Err(_) if followed.failures < MOST_FAILURES => {
+                followed.failures += 1;
+                return Got::Failed;
+            }
+            Err(error) => {
+                let reason = format!("its output cannot be read: {}; what follows is lost", plain(&error));
+                let warning = Notice::Warning { plugin: Some(&followed.source.name), reason: &reason };
+                self.output.push(&[&warning.record(&self.look).unwrap_or_default()]);
+                return Got::End;
+            }
         };
+        followed.failures = 0;
         // Grown only when seen full, as pipe memory is a share of the user's: pipe(7).
         if count >= FULL_PIPE && !followed.has_large_pipe {
             followed.has_large_pipe = true;
@@ -245,8 +283,27 @@ impl Pump {
         }
         let Some(followed) = self.sources.get_mut(&token) else { return };
         let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
-        followed.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines));
+        if followed.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
+            followed.bar.note_line();
+        }
         followed.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if !self.bars.is_empty() {
+            self.bars.retain(|(of, _)| *of != token);
+        }
+        if followed.splitter.is_overwritten() {
+            self.bars.push((token, followed.bar.due(Instant::now())));
+        }
+    }
+
+    /// Logs the lines that are overwritten, where no more came.
+    fn show_bars(&mut self) {
+        let now = Instant::now();
+        for (token, _) in self.bars.extract_if(.., |(_, due)| *due <= now) {
+            let Some(followed) = self.sources.get_mut(&token) else { continue };
+            let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
+            followed.pass(sink, &self.time, |splitter, lines| splitter.show(lines));
+            followed.bar.note_shown(now);
+        }
     }
 
     /// Batches a last line that has no newline.
@@ -259,9 +316,10 @@ impl Pump {
     /// Nobody will write to the pipe any more.
     fn close(&mut self, token: u64, time: &Timestamp) {
         self.log_unfinished(token, time);
-        if let Some(followed) = self.sources.remove(&token)
-            && !followed.is_polled
-        {
+        let Some(followed) = self.sources.remove(&token) else { return };
+        self.bars.retain(|(of, _)| *of != token);
+        self.polled -= usize::from(followed.is_polled);
+        if !followed.is_polled {
             self.epoll.remove(followed.source.pipe.as_fd());
         }
     }
@@ -270,14 +328,23 @@ impl Pump {
     fn settle(&mut self, is_meant: impl Fn(PluginId) -> bool, time: &Timestamp) {
         let meant = self.sources.iter().filter(|(_, followed)| is_meant(followed.source.plugin));
         let waiting: Vec<(u64, usize)> =
-            meant.map(|(&token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
+            meant.map(|(token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
         for (token, mut waiting) in waiting {
             while waiting > 0 {
-                let Got::Bytes(count) = self.read_into_input(token) else { break };
-                let input = std::mem::take(&mut self.input);
-                self.log(&Pending { token, bytes: &input[..count] }, time);
-                self.input = input;
-                waiting = waiting.saturating_sub(count);
+                match self.read_into_input(token) {
+                    Got::Bytes(count) => {
+                        let input = std::mem::take(&mut self.input);
+                        self.log(&Pending { token, bytes: &input[..count] }, time);
+                        self.input = input;
+                        waiting = waiting.saturating_sub(count);
+                    }
+                    Got::Failed => {}
+                    Got::NothingNow => break,
+                    Got::End => {
+                        self.close(token, time);
+                        break;
+                    }
+                }
             }
             self.log_unfinished(token, time);
         }
@@ -302,15 +369,77 @@ impl Pump {
 }
 
 impl Followed {
+    fn new(source: Source, frame: Frame, is_polled: bool) -> Followed {
+        let (splitter, bar) = (Splitter::default(), Bar::default());
+        Followed { source, frame, is_polled, splitter, bar, failures: 0, has_large_pipe: false }
+    }
+
     /// Whether its lines go to standard error.
     fn is_apart(&self) -> bool {
         self.source.stream == Stream::Stderr && self.frame.format == Format::Text
     }
 
-    fn pass(&mut self, sink: &mut Sink, time: &Timestamp, pass: impl FnOnce(&mut Splitter, &mut Framed<'_>)) {
+    /// Batches what `pass` gives, and returns how many lines that were.
+    fn pass(&mut self, sink: &mut Sink, time: &Timestamp, pass: impl FnOnce(&mut Splitter, &mut Framed<'_>)) -> u64 {
         self.frame.set_time(time);
         let mut lines = Framed { frame: &self.frame, sink, count: 0 };
         pass(&mut self.splitter, &mut lines);
         self.source.counters.lines.fetch_add(lines.count, Ordering::Relaxed);
+        lines.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Counters;
+    use std::io::Write;
+
+    /// What is logged of a pipe by a pump that was changed so.
+    fn pumped(change: impl FnOnce(&mut Pump), is_polled: bool) -> String {
+        let look =
+            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+        let queue = Arc::new(Mutex::new(Queue::new(look)));
+        let (woken, mut wake) = io::pipe().unwrap();
+        let (mut logged, output) = io::pipe().unwrap();
+        let epoll = Arc::new(Epoll::new().unwrap());
+        let mut pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output.into(), look).unwrap();
+        change(&mut pump);
+        let (pipe, mut plugin) = io::pipe().unwrap();
+        if !is_polled {
+            epoll.add(pipe.as_fd(), 1).unwrap();
+        }
+        let source = Source {
+            plugin: 0,
+            name: "x".into(),
+            pipe,
+            stream: Stream::Merged,
+            counters: Arc::new(Counters::default()),
+        };
+        let frame = Frame::new(&source, &look);
+        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame, is_polled });
+        wake.write_all(&[0]).unwrap();
+        let thread = thread::spawn(move || pump.run());
+        let mut first = [0; 8];
+        plugin.write_all(b"one\n").unwrap();
+        logged.read_exact(&mut first).unwrap();
+        plugin.write_all(b"two").unwrap();
+        {
+            let mut queue = queue.lock().unwrap();
+            queue.push(Order::Finish { time: Timestamp::default() });
+            queue.is_woken = true;
+            wake.write_all(&[0]).unwrap();
+        }
+        assert!(!thread.join().unwrap());
+        let mut rest = String::new();
+        logged.read_to_string(&mut rest).unwrap();
+        String::from_utf8_lossy(&first).into_owned() + &rest
+    }
+
+    #[test]
+    fn a_pipe_is_read_whatever_watches_it() {
+        assert_eq!(pumped(|_| (), false), "[x] one\n[x] two\n");
+        assert_eq!(pumped(|_| (), true), "[x] one\n[x] two\n", "epoll_ctl was refused");
+        assert_eq!(pumped(|pump| pump.has_epoll = false, false), "[x] one\n[x] two\n", "epoll_wait was refused");
     }
 }

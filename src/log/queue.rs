@@ -91,3 +91,37 @@ impl Queue {
         Taken { orders: std::mem::take(&mut self.orders), dropped: std::mem::take(&mut self.dropped), time: self.now() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_stalled_reader_is_bounded_and_what_is_dropped_is_counted() {
+        let look =
+            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+        let mut queue = Queue::new(look);
+        let record = [&[b'x'; 1023][..], b"\n"].concat();
+        for _ in 0..2 * MOST_WAITING / record.len() {
+            queue.push(Order::Write(record.clone()));
+        }
+        queue.push(Order::Settle { plugin: 1, time: Timestamp::default(), record });
+        queue.push(Order::Finish { time: Timestamp::default() });
+        let taken = queue.take();
+        assert_eq!(taken.orders.len(), MOST_WAITING / 1024 + 1);
+        assert!(matches!(taken.orders.last(), Some(Order::Finish { .. })), "what is no record is never dropped");
+        assert_eq!(taken.dropped, MOST_WAITING / 1024 + 1);
+        assert_eq!(queue.take().dropped, 0, "told once");
+    }
+
+    #[test]
+    fn a_report_of_states_is_pending_until_it_is_taken() {
+        let look = Look { format: Format::Json, is_quiet: true, is_terminal: false, has_colour: false, label_width: 0 };
+        let mut queue = Queue::new(look);
+        assert!(!queue.has_status);
+        queue.push(Order::Status(b"one\n".to_vec()));
+        assert!(queue.has_status);
+        queue.take();
+        assert!(!queue.has_status);
+    }
+}

@@ -4,6 +4,7 @@ use crate::answer::complain;
 use crate::error::plain;
 use crate::notice::{Look, Notice};
 use crate::sys;
+use crate::sys::slice::tail_mut;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -73,7 +74,7 @@ impl Sink {
         if self.batch.len() - self.length < most {
             self.make_room(most);
         }
-        &mut self.batch[self.length..]
+        tail_mut(&mut self.batch, self.length)
     }
 
     /// The batch is written before it outgrows the cache. That is between two records, never within one.
@@ -223,8 +224,7 @@ fn write(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     Ok(())
 }
 
-/// Copies all bytes, and returns how many. Inlined, as for a constant that is one instruction or two.
-#[inline(always)]
+/// Copies all bytes, and returns how many.
 pub fn put(from: &[u8], to: &mut [u8]) -> usize {
     to[..from.len()].copy_from_slice(from);
     from.len()

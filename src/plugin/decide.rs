@@ -5,15 +5,14 @@ use super::interpreter::{self, FirstLine};
 use super::name::{self, Identity, Nature};
 use super::plan::{Decision, Entry};
 use super::search::{self, Met, Opened, Refusal};
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// By device and inode, the first name of each file that runs here.
-pub type Seen = HashMap<(u64, u64), PathBuf>;
+/// The device and inode of each file that runs here, and its first name.
+pub type Seen = Vec<((u64, u64), PathBuf)>;
 
 /// A file that may be a plugin, as far as it was looked at.
 pub struct Candidate {
@@ -93,7 +92,7 @@ fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
     let path = candidate.path.clone();
     let metadata = &candidate.opened.metadata;
     let file = (metadata.dev(), metadata.ino());
-    if let Some(first) = seen.get(&file) {
+    if let Some((_, first)) = seen.iter().find(|(known, _)| *known == file) {
         let first = first.display();
         let mut entry = Entry::skip(path, format!("the same file as {first}, which comes first and runs"));
         let advice = format!("the same file as {first}, which comes first: it runs once, by that name; remove one");
@@ -105,7 +104,7 @@ fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
         Err(reason) => return Entry::new(path, Decision::Error { reason }),
     };
     // Only what runs stands for its other names: another suffix may run where this one cannot.
-    seen.insert(file, path.clone());
+    seen.push((file, path.clone()));
     let mut entry = Entry::new(path, Decision::Run { command, reason });
     entry.warnings.extend(warning);
     entry.fingerprint = candidate.opened.fingerprint();

@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The largest file whose content is read for its digest.
-const MAX_DIGESTED: u64 = 64 << 20;
+const MAX_DIGESTED: u64 = 16 << 20;
 
 /// A file that was met.
 pub struct Met {

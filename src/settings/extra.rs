@@ -6,7 +6,6 @@ use crate::document::Value;
 use crate::error::Error;
 use crate::nearest::nearest;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,11 +24,11 @@ pub(super) struct Override {
     pub(super) grace_period: Option<Duration>,
 }
 
-/// A key `plugin.<stem>.<name>`, which may or may not have an effect.
-#[derive(Debug)]
-pub(super) struct PluginSetting {
+/// Keys `plugin.<stem>.<name>` that have an effect only if there is such a plugin.
+#[derive(Debug, Default)]
+pub(super) struct PluginKeys {
     source: String,
-    key: String,
+    keys: Vec<String>,
 }
 
 /// What `extra_config` says to the launcher.
@@ -41,8 +40,8 @@ pub(super) struct Extra {
     pub(super) control: Option<PathBuf>,
     pub(super) is_watching: Option<bool>,
     pub(super) default: Override,
-    pub(super) policies: HashMap<String, Override>,
-    pub(super) plugin_settings: Vec<PluginSetting>,
+    pub(super) policies: Vec<(String, Override)>,
+    pub(super) plugin_keys: PluginKeys,
 }
 
 impl Extra {
@@ -55,24 +54,27 @@ impl Extra {
             if let Some(name) = key.strip_prefix(PREFIX) {
                 match extra.set(name, value) {
                     Ok(true) => {}
+                    // As a template leaves it where a value is not set.
+                    _ if KEYS.contains(&name) && bare(value).is_empty() && !value.is_collection() => {
+                        warnings.push(says("is empty and has no effect"));
+                    }
                     Ok(false) => warnings.push(says(&unknown(name))),
                     Err(problem) => return Err(Error::Usage(says(&problem))),
                 }
             } else if ["plugin", "plugin.launcher"].contains(&&**key) && matches!(value, Value::Object(_)) {
-                warnings.push(says(
-                    "is a mapping and has no effect: write one key for each setting, such as \
-                                    `plugin.launcher.restart`",
-                ));
+                let problem = "is a mapping and has no effect: write one key for each setting, such as";
+                warnings.push(says(&format!("{problem} `{PREFIX}restart`")));
             } else if let Some((stem, name)) = key.strip_prefix("plugin.").and_then(|rest| rest.rsplit_once('.')) {
                 // A plugin may use such a key in a way of its own: then it gets the default, and a warning.
                 if let Err(problem) = extra.set_for(stem, name, value) {
                     warnings.push(says(&problem));
                 }
             }
-            if key.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("plugin.")) {
-                extra.plugin_settings.push(PluginSetting { source: loaded.source().into(), key: key.to_string() });
+            if problem_of(key, &[]).is_some() {
+                extra.plugin_keys.keys.push(key.to_string());
             }
         }
+        extra.plugin_keys.source = loaded.source().to_owned();
         for (key, _) in loaded.members().iter().filter(|(key, _)| key.starts_with(PREFIX)) {
             let place = loaded.place_of_key(key);
             warnings.push(format!("{place}: `{key}` has no effect here: it belongs into `extra_config`"));
@@ -91,7 +93,6 @@ impl Extra {
             "watch" => self.is_watching = Some(choose(&bare(value), &SWITCH)?),
             "control" => match value {
                 Value::String(path) => self.control = Some(PathBuf::from(&**path)).filter(|_| !path.is_empty()),
-                Value::Null => {}
                 other => return Err(format!("takes the path of a socket, not {}", other.kind())),
             },
             "locations" => {}
@@ -101,16 +102,14 @@ impl Extra {
     }
 
     fn set_for(&mut self, stem: &str, name: &str, value: &Value<'_>) -> Result<(), String> {
+        let mut own = Override::default();
         match name {
-            "restart" => self.policy(stem).restart = Some(choose(&bare(value), &RESTARTS)?),
-            "grace_period" => self.policy(stem).grace_period = Some(duration(&bare(value))?),
-            _ => {}
+            "restart" => own.restart = Some(choose(&bare(value), &RESTARTS)?),
+            "grace_period" => own.grace_period = Some(duration(&bare(value))?),
+            _ => return Ok(()),
         }
+        self.policies.push((stem.to_owned(), own));
         Ok(())
-    }
-
-    fn policy(&mut self, stem: &str) -> &mut Override {
-        self.policies.entry(stem.to_string()).or_default()
     }
 }
 
@@ -134,17 +133,16 @@ fn bare<'v>(value: &'v Value<'_>) -> Cow<'v, str> {
 impl Settings {
     /// The settings for single plugins that have no effect, where `stems` are those of all plugins that were found.
     pub fn without_effect(&self, stems: &[String]) -> Vec<String> {
-        let problem = |setting: &PluginSetting| {
-            let problem = problem_of(&setting.key, stems)?;
-            Some(format!("{}: `{}` has no effect: {problem}", setting.source, setting.key))
-        };
-        self.plugin_settings.iter().filter_map(problem).collect()
+        let PluginKeys { source, keys } = &self.plugin_keys;
+        let problem = |key: &String| Some(format!("{source}: `{key}` has no effect: {}", problem_of(key, stems)?));
+        keys.iter().filter_map(problem).collect()
     }
 }
 
 /// Why a key `plugin.<stem>.<name>` has no effect, if it was meant for the launcher and has none.
 fn problem_of(key: &str, stems: &[String]) -> Option<String> {
-    let (stem, name) = key[7..].rsplit_once('.')?;
+    let rest = key.split_at_checked("plugin.".len()).filter(|(start, _)| start.eq_ignore_ascii_case("plugin."))?.1;
+    let (stem, name) = rest.rsplit_once('.')?;
     let is_exact = key.starts_with("plugin.") && !key.starts_with(PREFIX);
     let Some(&meant) = PLUGIN_KEYS.iter().find(|known| same(known, name)) else {
         let is_launcher = key.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));

@@ -216,6 +216,15 @@ impl State {
         *self == State::Failed
     }
 
+    /// Whether it is about to be in another state: neither at rest, nor running, nor waiting for a backoff to pass.
+    pub fn is_on_its_way(&self, now: Instant) -> bool {
+        match self {
+            State::Waiting { until } => *until <= now,
+            State::Forking | State::Starting { .. } | State::Stopping(_) => true,
+            State::Running { .. } | State::Stopped | State::Ended | State::Failed => false,
+        }
+    }
+
     /// Whether it is being stopped and will not start again.
     pub fn is_leaving(&self) -> bool {
         matches!(self, State::Stopping(Stopping { then: Then::Forget, .. }))

@@ -8,10 +8,10 @@ use crate::error::Error;
 use crate::plugin::name::Identity;
 use crate::plugin::plan::{self, Plan};
 use crate::settings::Settings;
-use std::io::{self, PipeReader, Read, Write};
+use crate::sys::{self, Interest};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What to read.
@@ -33,11 +33,19 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    jobs: Sender<Job>,
-    results: Receiver<Result<Loaded, String>>,
+    desk: Arc<Mutex<Desk>>,
+    /// A byte for each job, and one for each result.
+    wake: PipeWriter,
     woken: PipeReader,
     /// A job is being done.
     pub is_busy: bool,
+}
+
+/// What passes between the two threads.
+#[derive(Default)]
+struct Desk {
+    job: Option<Job>,
+    result: Option<Result<Loaded, String>>,
 }
 
 impl Loader {
@@ -46,17 +54,20 @@ impl Loader {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Loader> {
-        let (jobs, orders) = mpsc::channel();
-        let (answers, results) = mpsc::channel();
-        let (woken, mut wake) = io::pipe()?;
+        let desk: Arc<Mutex<Desk>> = Arc::default();
+        let desk_of_thread = Arc::clone(&desk);
+        let (mut jobs, wake) = io::pipe()?;
+        let (woken, mut results) = io::pipe()?;
         thread::Builder::new().spawn(move || {
-            for job in orders {
-                if answers.send(load(job)).is_err() || wake.write_all(&[0]).is_err() {
+            while let Ok(1) = jobs.read(&mut [0]) {
+                let job = lock(&desk_of_thread).job.take();
+                lock(&desk_of_thread).result = job.map(load);
+                if results.write_all(&[0]).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Loader { jobs, results, woken, is_busy: false })
+        Ok(Loader { desk, wake, woken, is_busy: false })
     }
 
     pub fn search(&mut self, locations: Vec<Location>, identity: Identity) {
@@ -67,22 +78,29 @@ impl Loader {
         self.order(Job::Reload(arguments));
     }
 
+    /// One job at a time: the one before has been taken.
     fn order(&mut self, job: Job) {
-        self.is_busy = self.jobs.send(job).is_ok();
+        lock(&self.desk).job = Some(job);
+        self.is_busy = self.wake.write_all(&[0]).is_ok();
     }
 
     /// What was read, once [`Loader::news`] is readable; or why it cannot be used.
     pub fn take(&mut self) -> Option<Result<Loaded, String>> {
-        let loaded = self.results.try_recv().ok()?;
-        // One byte for each result.
+        if !sys::is_ready(self.woken.as_fd(), Interest::Readable) {
+            return None;
+        }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        Some(loaded)
+        lock(&self.desk).result.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
     }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn load(job: Job) -> Result<Loaded, String> {

@@ -2,17 +2,16 @@
 
 use super::backoff::Backoff;
 use super::lifecycle::{Act, Event, Left, Rules, State, step};
-use super::{Plugin, Supervisor, spawn, token};
+use super::{Plugin, Supervisor, spawn};
 use crate::configuration::room;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
-use crate::log::{PluginId, Source};
+use crate::log::PluginId;
 use crate::notice::{Notice, describe};
+use crate::numbered::Sorted;
 use crate::plugin::plan::{Decision, Entry};
 use crate::sys::{self, Change, Mark, Pid};
-use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Supervisor {
     /// Something happened to a plugin: what follows is decided, and done, until nothing more follows.
     pub(super) fn happen(&mut self, id: PluginId, event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
             let now = Instant::now();
             let Some(plugin) = self.plugins.get_mut(&id) else { return };
             let rules = Rules { policy: plugin.policy, is_over: self.ending.is_some() };
@@ -40,7 +39,7 @@ impl Supervisor {
     /// Keeps what is derived from the states of plugins.
     fn note_state(&mut self, id: PluginId, before: State, after: State) {
         if let Some(at) = before.deadline() {
-            self.deadlines.remove(&(at, id));
+            self.deadlines.remove((at, id));
         }
         if let Some(at) = after.deadline() {
             self.deadlines.insert((at, id));
@@ -50,7 +49,7 @@ impl Supervisor {
 
     fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
         match act {
-            Act::Spawn => return Some(self.spawn(id)),
+            Act::Spawn => return Some(self.spawn(id, now)),
             Act::SayStarted => self.say_started(id),
             Act::SayRestarting(delay) => self.say_restarting(id, delay),
             Act::SayFailed => {
@@ -101,6 +100,9 @@ impl Supervisor {
             state,
             backoff: Backoff::default(),
             outcome: None,
+            pipes: Vec::new(),
+            early_end: None,
+            group: None,
             prey: Vec::new(),
             hunt: Hunt::default(),
             is_given_up: false,
@@ -109,51 +111,12 @@ impl Supervisor {
             problem: String::new(),
             counters: Arc::default(),
         };
-        self.plugins.insert(id, plugin);
+        self.plugins.push(id, plugin);
         self.note_state(id, State::Ended, state);
     }
 
-    /// Forks a plugin. How its exec goes is told later.
-    fn spawn(&mut self, id: PluginId) -> Event {
-        let Some(plugin) = self.plugins.get_mut(&id) else { return Event::NotStarted { may_pass: false } };
-        plugin.starts += 1;
-        plugin.is_given_up = false;
-        plugin.hunt = Hunt::default();
-        if let Some(problem) = self.settings.configuration.problem() {
-            plugin.problem = problem;
-            return Event::NotStarted { may_pass: false };
-        }
-        let forked = spawn::plugin(&plugin.command, plugin.mark, &self.environment, &self.settings, &self.inherited);
-        let forked = match forked {
-            Ok(forked) => forked,
-            Err(error) => return self.not_started(id, &error),
-        };
-        for (stream, pipe) in forked.pipes {
-            let (name, counters) = (plugin.name.clone(), Arc::clone(&plugin.counters));
-            self.log.follow(Source { plugin: id, name, pipe, stream, counters });
-        }
-        let pid = forked.spawned.pid;
-        // Where the kernel has no memory to watch it, the outcome is asked for when the process ends.
-        let _ = self.epoll.add(forked.spawned.outcome.as_fd(), token::PLUGINS + id as u64);
-        plugin.outcome = Some(forked.spawned.outcome);
-        self.leaders.insert(pid, id);
-        self.has_children = true;
-        Event::Forked(pid)
-    }
-
-    /// The exec of a plugin failed. Its process is about to end.
-    pub(super) fn note_failed_start(&mut self, id: PluginId, error: &io::Error) {
-        let event = self.not_started(id, error);
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
-        if let Some(leader) = plugin.state.leader()
-            && matches!(plugin.state, State::Starting { .. })
-        {
-            self.leaders.remove(&leader);
-        }
-        self.happen(id, event);
-    }
-
-    fn not_started(&mut self, id: PluginId, error: &io::Error) -> Event {
+    /// It could not be forked, or executed.
+    pub(super) fn not_started(&mut self, id: PluginId, error: &io::Error) -> Event {
         let problem = match error.kind() {
             io::ErrorKind::ArgumentListTooLong => {
                 let configuration = self.settings.configuration.len();
@@ -214,16 +177,15 @@ impl Supervisor {
             let has_children = self.has_children;
             self.census = Some(self.view().look(has_children));
         }
-        let others: HashSet<Pid> =
-            self.leaders.iter().filter(|(_, of)| **of != id).map(|(&leader, _)| leader).collect();
         let Some(plugin) = self.plugins.get_mut(&id) else { return Left::Nothing };
         let leader = plugin.state.leader();
-        let mut family: HashSet<Pid> = leader.into_iter().collect();
+        let leaders = &self.leaders;
+        let mut family: Sorted<Pid> = leader.into_iter().collect();
         let is_its = |process: &&Process| {
             // Whoever runs as another plugin is not this one's, whatever it inherited.
-            let is_its = !others.contains(&process.pid)
-                && (family.contains(&process.pid)
-                    || family.contains(&process.parent)
+            let is_its = leaders.get(&process.pid).is_none_or(|of| *of == id)
+                && (family.contains(process.pid)
+                    || family.contains(process.parent)
                     || sys::mark_of(process.pid) == Some(plugin.mark));
             if is_its {
                 family.insert(process.pid);
@@ -256,7 +218,7 @@ impl Supervisor {
 
     pub(super) fn say_killed(&self, processes: &[Process]) {
         for process in processes {
-            let plugin = self.leaders.get(&process.group).and_then(|id| self.plugins.get(id));
+            let plugin = self.plugins.values().find(|plugin| plugin.group == Some(process.group));
             self.say(&Notice::Killed { plugin: plugin.map(|plugin| plugin.name.as_os_str()), pid: process.pid });
         }
     }

@@ -74,7 +74,7 @@ impl Supervisor {
         if let Some(link) = &self.link {
             link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
         }
-        self.environment = spawn::environment(&self.settings, self.attached_to, taken);
+        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
         }
@@ -82,7 +82,7 @@ impl Supervisor {
         self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
         self.log.align(plan.names());
         let unreadable = plan.bad_locations.iter().filter(|bad| !bad.is_gone).map(|bad| bad.location.clone());
-        let known: Vec<Known<'_>> = self.plugins.iter().map(|(&id, plugin)| plugin.known(id)).collect();
+        let known: Vec<Known<'_>> = self.plugins.iter().map(|(id, plugin)| plugin.known(id)).collect();
         let changes = compare(&known, plan.entries, are_all_new, &unreadable.collect::<Vec<_>>());
         self.apply(changes)
     }

@@ -160,7 +160,7 @@ impl World {
                 self.now += Duration::from_millis(self.random.below(3_000));
                 Ok(())
             }
-            1 | 2 | 3 => self.pass_time(),
+            1..=3 => self.pass_time(),
             4 => {
                 if let (State::Starting { .. }, true) = (self.state, self.leader.is_some()) {
                     if self.random.chance(80) {

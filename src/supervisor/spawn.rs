@@ -1,6 +1,7 @@
 //! Starting one process: a plugin with its environment and its pipes, or PROGRAM as if we were not there.
 
 use crate::configuration::Configuration;
+use crate::control;
 use crate::log::Stream;
 pub use crate::settings::LOCATIONS_VARIABLE;
 use crate::settings::{Settings, Stderr};
@@ -12,6 +13,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// The absolute path of this executable, for those who are started where it is not in PATH.
+const BIN_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_BIN";
 const PARENT_VARIABLE: &str = "LMCACHE_PLUGIN_PARENT_PID";
 const PREFIXES: [&str; 2] = ["LMCACHE_PLUGIN_", "LMCACHE_RUNTIME_PLUGIN_"];
 /// For whom the sockets of systemd are (sd_listen_fds(3)): PROGRAM, not the process that systemd started.
@@ -30,8 +33,20 @@ pub struct Forked {
     pub pipes: Vec<(Stream, PipeReader)>,
 }
 
+/// What plugins and PROGRAM are told of the launcher itself: where its executable is and, if it answers, where.
+pub fn about_launcher(control: Option<&Path>) -> Vec<(OsString, OsString)> {
+    let executable = std::env::current_exe().ok().map(|path| (BIN_VARIABLE.into(), path.into_os_string()));
+    let control = control.map(|path| (control::VARIABLE.into(), path.as_os_str().to_os_string()));
+    executable.into_iter().chain(control).collect()
+}
+
 /// The environment of every plugin: the launcher's own, and what plugins are told.
-pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &str) -> Vec<CString> {
+pub fn environment(
+    settings: &Settings,
+    about_launcher: &[(OsString, OsString)],
+    attached_to: Option<Pid>,
+    locations: &str,
+) -> Vec<CString> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
@@ -40,19 +55,24 @@ pub fn environment(settings: &Settings, attached_to: Option<Pid>, locations: &st
     };
     let identity =
         [("ROLE", role), ("CONFIG", configuration), ("WORKER_ID", worker_id), ("WORKER_COUNT", worker_count)];
-    let mut told: Vec<(String, OsString)> = Vec::new();
+    let mut told = about_launcher.to_vec();
     for (name, value) in identity {
-        told.extend(PREFIXES.map(|prefix| ([prefix, name].concat(), value.clone())));
+        told.extend(PREFIXES.map(|prefix| ([prefix, name].concat().into(), value.clone())));
     }
     if let Some(pid) = attached_to {
         told.push((PARENT_VARIABLE.into(), pid.to_string().into()));
     }
     told.push(("PYTHONUNBUFFERED".into(), "1".into()));
     told.push((LOCATIONS_VARIABLE.into(), locations.into()));
-    let is_told = |name: &OsStr| name == PARENT_VARIABLE || told.iter().any(|(ours, _)| name == ours.as_str());
-    let inherited = std::env::vars_os().filter(|(name, _)| !is_told(name));
-    let told = told.iter().map(|(name, value)| (OsString::from(name), value.clone()));
-    variables(inherited.chain(told))
+    let unset = [PARENT_VARIABLE, control::VARIABLE].map(OsString::from);
+    with(told, &unset)
+}
+
+/// Our own environment, with these variables in place of its own and without those that are unset.
+fn with(told: Vec<(OsString, OsString)>, unset: &[OsString]) -> Vec<CString> {
+    let is_replaced = |name: &OsString| unset.contains(name) || told.iter().any(|(ours, _)| name == ours);
+    let inherited: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_replaced(name)).collect();
+    variables(inherited.into_iter().chain(told))
 }
 
 /// What cannot be a variable, for a NUL in it, can neither have come from an environment nor be passed on.
@@ -139,14 +159,19 @@ pub fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
 ///
 /// # Errors
 /// As pipe(2) and fork(2) have them.
-pub fn program(settings: &Settings, inherited: &Inherited) -> io::Result<Spawned> {
+pub fn program(
+    settings: &Settings,
+    about_launcher: Vec<(OsString, OsString)>,
+    inherited: &Inherited,
+) -> io::Result<Spawned> {
     let words = strings(&settings.program)?;
-    let change = settings.environment_of_program();
-    let is_kept =
-        |name: &OsStr| change.as_ref().is_none_or(|change| name != change.removed && name != change.set_empty);
-    let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
-    let emptied = change.as_ref().map(|change| (change.set_empty.into(), OsString::new()));
-    let environment = variables(kept.chain(emptied));
+    let mut told = about_launcher;
+    let mut unset = Vec::new();
+    if let Some(change) = settings.environment_of_program() {
+        told.push((change.set_empty.into(), OsString::new()));
+        unset.push(change.removed.into());
+    }
+    let environment = with(told, &unset);
     let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
         plugin: None,

@@ -5,7 +5,6 @@ use super::lifecycle::Event;
 use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
-use crate::log::PluginId;
 use crate::notice::Notice;
 use crate::parent::ParentWatch;
 use crate::sys::{self, Interest, Pid, signal};
@@ -63,7 +62,9 @@ impl Supervisor {
         let groups: Vec<Pid> = self.leaders.keys().copied().collect();
         let stop = Stop::begin(now, last, &groups);
         self.ending = Some(Ending { stop, is_requested, impatience: 0, has_given_up: false });
-        for id in self.plugins.keys().copied().collect::<Vec<PluginId>>() {
+        // Nobody is held up any more.
+        self.take_outcomes();
+        for id in self.plugins.numbers() {
             self.happen(id, Event::EverythingStops { last });
         }
     }
@@ -117,7 +118,7 @@ impl Supervisor {
     }
 
     /// Logs the last words and returns the exit status.
-    pub(super) fn end(mut self) -> u8 {
+    pub(super) fn end(&mut self) -> u8 {
         if self.next_id > 0 {
             self.say(&Notice::Stopped);
         }
@@ -129,6 +130,11 @@ impl Supervisor {
             let grace_period = self.settings.grace_period();
             ending.stop.kill_at().max(now + LAST_WORDS.min(grace_period.max(LAST_WORDS / 5)))
         });
+        if let Some(server) = self.server.take() {
+            server.address.remove();
+        }
+        // Whatever it reads still, nobody asks for it any more.
+        self.epoll.remove(self.loader.news());
         let mut ready = Vec::new();
         while !sys::is_ready(self.log.ended(), Interest::Readable) {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -136,7 +142,7 @@ impl Supervisor {
             if timeout == Some(Duration::ZERO) {
                 break;
             }
-            let _ = self.epoll.wait(&mut ready, timeout.into_iter().chain(tick).min());
+            self.wait_at_most(timeout.into_iter().chain(tick).min(), &mut ready);
             if self.is_asked_to_stop(&ready, last_words.is_none()) {
                 let now = Instant::now();
                 last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
@@ -144,13 +150,9 @@ impl Supervisor {
         }
         match self.job.as_ref().and_then(Job::status) {
             Some(status) => status,
-            None if has_given_up => 1,
+            None if has_given_up || self.log.has_lost_lines() => 1,
             None if is_requested => 0,
-            None => u8::from(
-                self.has_failed
-                    || self.log.has_lost_lines()
-                    || self.plugins.values().any(|plugin| plugin.state.has_failed()),
-            ),
+            None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.state.has_failed())),
         }
     }
 

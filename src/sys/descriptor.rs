@@ -1,24 +1,32 @@
 //! What can be asked of a descriptor.
 
 use super::libc::{self, check};
-use std::ffi::c_int;
+use std::ffi::{c_int, c_uint, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// A duplicate of the descriptor that a caller passed by number. Children get neither, unless it is one of the standard
-/// streams: the number itself stays open.
+/// A duplicate of the descriptor that a caller passed by number. Children get neither, as [`keep_from_children`] has it.
 ///
 /// # Errors
 /// EBADF where nothing is open under that number.
 pub fn duplicate_descriptor(number: i32) -> io::Result<OwnedFd> {
+    keep_from_children(number)?;
     // SAFETY: no memory is passed; the duplicate is ours alone.
+    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?)) }
+}
+
+/// Has the descriptor of this number end at exec, unless it is one of the standard streams.
+///
+/// # Errors
+/// EBADF where nothing is open under that number.
+pub fn keep_from_children(number: i32) -> io::Result<()> {
+    // SAFETY: both commands take and return plain integers.
     unsafe {
-        let duplicate = OwnedFd::from_raw_fd(check(libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3))?);
+        let flags = check(libc::fcntl(number, libc::F_GETFD))?;
         if number > 2 {
-            let flags = check(libc::fcntl(number, libc::F_GETFD))?;
             check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
         }
-        Ok(duplicate)
+        Ok(())
     }
 }
 
@@ -63,4 +71,25 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: FIONREAD writes one int to `count`.
     unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count as *mut c_int) };
     usize::try_from(count).unwrap_or(0)
+}
+
+/// The user of the process at the other end of a Unix socket (unix(7), SO_PEERCRED).
+pub fn peer_user(fd: BorrowedFd<'_>) -> Option<u32> {
+    // struct ucred: pid, uid, gid.
+    let mut credentials = [0u32; 3];
+    let mut length = size_of_val(&credentials) as c_uint;
+    let value = credentials.as_mut_ptr().cast::<c_void>();
+    // SAFETY: `value` points to `length` bytes.
+    let result = unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, value, &mut length) };
+    (result == 0).then_some(credentials[1])
+}
+
+/// Has `make` create files that nobody but this user may use (umask(2)). To be called while this process has one thread.
+pub fn with_private_files<T>(make: impl FnOnce() -> T) -> T {
+    // SAFETY: umask(2) passes no memory and cannot fail.
+    let before = unsafe { libc::umask(0o177) };
+    let made = make();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    made
 }

@@ -73,10 +73,15 @@ pub fn session_of(pid: Pid) -> Option<Pid> {
     check(unsafe { libc::getsid(pid) }).ok()
 }
 
+/// The user whose rights this process has.
+pub fn own_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Whether this process has the rights of root.
 pub fn is_root() -> bool {
-    // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+    own_user() == 0
 }
 
 /// Moves this process to a session of its own (setsid(2)): out of reach of what is sent to its parent's group, without

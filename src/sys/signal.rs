@@ -19,6 +19,8 @@ pub const PIPE: i32 = 13;
 pub const TERM: i32 = 15;
 pub const CONT: i32 = 18;
 pub const TSTP: i32 = 20;
+pub const TTIN: i32 = 21;
+pub const TTOU: i32 = 22;
 /// The highest signal number of Linux (signal(7)).
 pub const MAX: i32 = 64;
 

@@ -1,13 +1,24 @@
 //! The terminal: whether there is one, and how wide it is.
 
 use super::libc;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Whether this process has a controlling terminal that has not hung up (tty(4)).
 pub fn has_terminal() -> bool {
-    OpenOptions::new().read(true).custom_flags(libc::NONBLOCK | libc::O_NOCTTY).open("/dev/tty").is_ok()
+    open_terminal().is_some()
+}
+
+fn open_terminal() -> Option<File> {
+    OpenOptions::new().read(true).custom_flags(libc::NONBLOCK | libc::O_NOCTTY).open("/dev/tty").ok()
+}
+
+/// Whether the process group of this process is in the foreground of its controlling terminal (tcgetpgrp(3)).
+pub fn is_in_foreground() -> bool {
+    let Some(terminal) = open_terminal() else { return false };
+    // SAFETY: no memory is passed.
+    unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) == libc::getpgrp() }
 }
 
 /// Columns of the terminal `fd`, if it is one.

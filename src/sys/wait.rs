@@ -63,6 +63,8 @@ pub enum Interest {
     Readable,
     /// The end of the other side alone: bytes are not ours to read.
     HangUp,
+    /// Room for bytes.
+    Writable,
 }
 
 /// Whether `fd` has news of this kind now.
@@ -70,6 +72,7 @@ pub fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> bool {
     let events = match interest {
         Interest::Readable => libc::POLLIN,
         Interest::HangUp => libc::POLLRDHUP,
+        Interest::Writable => libc::POLLOUT,
     };
     let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: `polled` is one element.
@@ -100,6 +103,7 @@ impl Epoll {
         let events = match interest {
             Interest::Readable => libc::EPOLLIN,
             Interest::HangUp => libc::EPOLLRDHUP,
+            Interest::Writable => libc::EPOLLOUT,
         };
         let mut event = libc::EpollEvent { events, data: token };
         // SAFETY: `event` is valid for the call.

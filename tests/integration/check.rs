@@ -143,6 +143,7 @@ fn an_empty_directory_is_said_and_no_mistake() {
     let sandbox = Sandbox::new();
     let done = check(&sandbox, &[]);
     assert_eq!((done.status.code(), done.text().as_str()), (Some(0), "0 files, 0 run here, 0 problems\n"));
+    assert!(sandbox.list(&[]).is_empty(), "a record for each file, and there is none");
     let done = sandbox.launcher(["run", "plugins"]).output();
     assert!(done.text().contains("skipped plugins: an empty directory"), "{}", done.text());
 }

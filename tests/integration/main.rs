@@ -17,6 +17,8 @@ mod get;
 mod install;
 mod interpreter;
 mod lifetime;
+mod log;
+mod manual;
 mod messages;
 mod naming;
 mod neighbours;

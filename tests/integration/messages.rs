@@ -178,7 +178,7 @@ fn extra_config() {
         ),
         (
             "runtime_plugin_locations: [plugins]\nextra_config: {plugin.launcher.stderr: }\n",
-            "lmcache.yaml:2:39: `plugin.launcher.stderr` takes merged or separate",
+            "configuration: lmcache.yaml:2:39: `plugin.launcher.stderr` is empty and has no effect",
         ),
         (
             "runtime_plugin_locations: [plugins]\nextra_config: {plugin.launcher.control: 1}\n",

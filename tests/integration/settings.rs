@@ -404,6 +404,10 @@ fn what_is_nothing_to_lmcache_is_nothing() {
 fn no_empty_value_keeps_program_from_starting() {
     let sandbox = Sandbox::new();
     sandbox.write("lmcache.yaml", "runtime_plugin_locations:\n- \n- ''\nextra_config: ' '\n");
+    let keys = ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
+    let settings: Vec<String> = keys.iter().map(|key| format!("  plugin.launcher.{key}: ''\n")).collect();
+    sandbox.write("settings.yaml", ["extra_config:\n", &*settings.concat()].concat());
+    assert_eq!(with_program(&sandbox, &["--config", "settings.yaml"], &[]).status.code(), Some(7));
     for name in [
         "LMCACHE_CONFIG_FILE",
         "LMCACHE_PLUGIN_CONFIG",
@@ -420,7 +424,12 @@ fn no_empty_value_keeps_program_from_starting() {
     for place in ["lmcache.yaml:2:2: an item of", "lmcache.yaml:3:3: an item of"] {
         assert!(done.text().contains(place), "{}", done.text());
     }
-    assert_eq!(with_program(&sandbox, &["--config", ""], &[]).status.code(), Some(7));
+    sandbox.write("empty", "\n");
+    for arguments in [["--config", ""], ["--extra-config", ""], ["--extra-config", "@"], ["--extra-config", "@empty"]] {
+        assert_eq!(with_program(&sandbox, &arguments, &[]).status.code(), Some(7), "{arguments:?}");
+    }
+    let done = with_program(&sandbox, &["--extra-config", "@gone"], &[]);
+    assert!(done.status.code() == Some(7) && done.text().contains("cannot read configuration `gone`"));
     assert_eq!(with_program(&sandbox, &["--config", "gone.yaml"], &[]).status.code(), Some(7));
 }
 

@@ -165,6 +165,53 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
+fn labels_are_aligned_by_the_columns_that_they_take() {
+    let sandbox = Sandbox::with([
+        ("all_\u{76e3}\u{8996}.sh", "#!/bin/sh\necho one\n"),
+        ("all_e\u{301}.sh", "#!/bin/sh\necho two\n"),
+        ("all_longer_than_all.sh", "#!/bin/sh\necho three\n"),
+    ]);
+    let text = plain(&on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]).output().text());
+    for line in [
+        "[all_\u{76e3}\u{8996}.sh]            one",
+        "[all_e\u{301}.sh]               two",
+        "[all_longer_than_all.sh] three",
+        "[launcher]               stopped",
+    ] {
+        assert!(text.lines().any(|found| found.trim_end() == line), "{line:?}: {text}");
+    }
+}
+
+#[test]
+fn what_a_plugin_leaves_coloured_ends_with_its_line() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nprintf '\\033[41mred\\nplain\\n'\n")]);
+    for (name, value) in [("NO_COLOR", ""), ("NO_COLOR", "1")] {
+        let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "--quiet", "plugins"]);
+        let text = launch.env(name, value).output().text();
+        let line = text.lines().find(|line| line.contains("red")).expect("a line");
+        assert!(line.trim_end().ends_with("\u{1b}[41mred\u{1b}[0m"), "{line:?}");
+        let line = text.lines().find(|line| line.contains("plain")).expect("a line");
+        assert!(line.trim_end().ends_with(" plain"), "{line:?}");
+    }
+    let piped = sandbox.launcher(["run", "--quiet", "plugins"]).output().text();
+    assert_eq!(piped, "[all_a.sh] \u{1b}[41mred\n[all_a.sh] plain\n");
+}
+
+#[test]
+fn notices_are_coloured_by_their_weight() {
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nexit 3\n"), ("all_b.sh", "#!/opt/none/sh\n")]);
+    let text = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]).output().text();
+    for (words, colour) in [
+        ("started all_a.sh", "\u{1b}[0m"),
+        ("exited all_a.sh: status 3", "\u{1b}[0;31m"),
+        ("warning: all_b.sh", "\u{1b}[0;33m"),
+    ] {
+        let line = text.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {text}"));
+        assert!(line.starts_with(&format!("\u{1b}[1m[launcher]{colour}")), "{line:?}");
+    }
+}
+
+#[test]
 fn no_color_is_respected() {
     let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n")]);
     let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]);
@@ -188,18 +235,35 @@ fn json_is_never_coloured() {
 }
 
 #[test]
-fn the_table_of_list_fits_the_width() {
+fn the_tables_of_list_and_check_fit_the_width_and_hide_nothing() {
     let sandbox = Sandbox::with([
         ("all_a.sh", "#!/bin/sh\n"),
         ("scheduler_with_quite_a_long_description_of_what_it_does.sh", "#!/bin/sh\n"),
         ("deep/deeper/deepest/all_missing_its_interpreter.rb", "#!/opt/none/of/this/exists/ruby\n"),
+        ("wroker_\u{76e3}\u{8996}.sh", "#!/bin/sh\n"),
     ]);
-    for columns in [60, 80, 200] {
-        let command = [crate::sandbox::LAUNCHER, "list", "--role", "worker", "plugins"];
-        let done = on_terminal(&sandbox, columns, &command).output();
-        let text = plain(&done.text());
-        let longest = text.lines().map(|line| line.trim_end().chars().count()).max().unwrap_or_default();
-        assert!(longest <= columns, "{longest} columns in {columns}: {text}");
-        assert!(text.contains("all_a.sh"), "{text}");
+    for columns in [40, 60, 80, 200] {
+        for (table, told) in [
+            (
+                "list",
+                &[
+                    "`/opt/none/of/this/exists/ruby`doesnotexist",
+                    "didyoumean`worker_\u{76e3}\u{8996}.sh`?",
+                    "what_it_does.sh",
+                ][..],
+            ),
+            ("check", &["`/opt/none/of/this/exists/ruby`doesnotexist", "didyoumean`worker_\u{76e3}\u{8996}.sh`?"]),
+        ] {
+            let command = [crate::sandbox::LAUNCHER, table, "--role", "worker", "plugins"];
+            let text = plain(&on_terminal(&sandbox, columns, &command).output().text());
+            // Wide characters are two columns each.
+            let width = |line: &str| line.chars().map(|c| 1 + usize::from(c > '\u{2e80}')).sum::<usize>();
+            let longest = text.lines().map(|line| width(line.trim_end())).max().unwrap_or_default();
+            let whole: String = text.split_whitespace().collect();
+            assert!(told.iter().all(|words| whole.contains(words)), "{columns} columns: {text}");
+            // A name is never broken.
+            let names = "skip   scheduler_with_quite_a_long_description_of_what_it_does.sh".len();
+            assert!(longest <= columns.max(if table == "list" { names } else { 0 }), "{longest} in {columns}: {text}");
+        }
     }
 }

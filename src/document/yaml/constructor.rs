@@ -5,7 +5,6 @@ mod merge;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
 
 use super::super::value::repetitions;
 use super::super::{Members, Value};
@@ -224,6 +223,9 @@ struct Pairs<'a, 'p> {
     identities: HashMap<usize, String>,
 }
 
+/// What a key is compared by: whether it is another one than its text, and which.
+type Identity<'i> = (bool, &'i str);
+
 /// A member of an object: the positions of the pairs that its name and its value are from.
 struct Member {
     name: usize,
@@ -235,13 +237,13 @@ impl<'a> Pairs<'a, '_> {
     /// where a key is first and again. Python compares the keys themselves, then JSON their names: 1 and true are one
     /// key, 1 and "1" become one.
     fn unite(&self, positions: impl Iterator<Item = usize>, mut note: impl FnMut(usize, usize)) -> Vec<Member> {
-        let pairs = positions.map(|position| Member { name: position, value: position });
+        let pairs = positions.map(|position| Member { name: position, value: position }).collect();
         let identity = |position: usize| match self.identities.get(&position) {
             Some(identity) => (true, identity.as_str()),
             None => (false, &*self.members[position].0),
         };
-        let keys = unite(pairs, identity, &mut note);
-        unite(keys.into_iter(), |position| &*self.members[position].0, &mut note)
+        let keys = unite(pairs, &identity, &mut note);
+        unite(keys, &|position| (false, &*self.members[position].0), &mut note)
     }
 
     fn name(&self, member: &Member) -> &str {
@@ -262,10 +264,10 @@ impl<'a> Pairs<'a, '_> {
 }
 
 /// One member for each identity that a name has.
-fn unite<I: Eq + Hash>(
-    members: impl Iterator<Item = Member>,
-    identity: impl Fn(usize) -> I,
-    note: &mut impl FnMut(usize, usize),
+fn unite<'i>(
+    members: Vec<Member>,
+    identity: &dyn Fn(usize) -> Identity<'i>,
+    note: &mut dyn FnMut(usize, usize),
 ) -> Vec<Member> {
     let mut united: Vec<Member> = Vec::new();
     let mut index_of = HashMap::new();

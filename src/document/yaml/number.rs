@@ -217,6 +217,15 @@ impl Float {
     }
 }
 
+/// Do two numbers of JSON stand for the same float, as far as their digits tell?
+pub(super) fn is_same_float(one: &str, other: &str) -> bool {
+    let value = |text: &str| {
+        let float = Float::parse(text).ok().filter(|_| text.contains(['.', 'e']))?;
+        Some((float.sign, float.significance()))
+    };
+    value(one).is_some_and(|one| value(other) == Some(one))
+}
+
 fn significance(whole: &str, fraction: &str) -> (String, i64) {
     let digits = [whole, fraction].concat();
     let significant = digits.trim_start_matches('0');

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::super::Value;
 use super::super::node::{Content, Node, NodeId, Pair, Tag};
+use super::super::number;
 use super::super::{MAX_DEPTH, Result};
-use super::{Constructor, Member, Pairs};
+use super::{Constructor, Identity, Member, Pairs};
 
 /// The ways to merge.
 #[derive(Clone, Copy, PartialEq)]
@@ -123,15 +124,16 @@ impl<'a> Constructor<'a, '_> {
             let mut newer = self.merged(index, Version::Newer { in_c }, depth)?;
             newer.extend(self.own(index));
             let newer = pairs.unite(newer.iter().map(|pair| position_of[pair]), |_, _| ());
-            let mut newer: HashMap<&str, &Member> = newer.iter().map(|member| (pairs.name(member), member)).collect();
+            let mut index_of: HashMap<Identity<'_>, usize> =
+                newer.iter().zip(0..).map(|(member, index)| ((false, pairs.name(member)), index)).collect();
             for member in older {
-                let other = newer.remove(pairs.name(member));
+                let other = index_of.remove(&(false, pairs.name(member))).map(|index| &newer[index]);
                 if other.is_none_or(|other| !is_same(pairs.value(member), pairs.value(other))) {
                     return self.refuse_merge(pairs, member, other.unwrap_or(member));
                 }
             }
-            if let Some(member) = newer.values().min_by_key(|member| member.name) {
-                return self.refuse_merge(pairs, member, member);
+            if let Some(&index) = index_of.values().min() {
+                return self.refuse_merge(pairs, &newer[index], &newer[index]);
             }
         }
         Ok(())
@@ -151,20 +153,17 @@ impl<'a> Constructor<'a, '_> {
 /// Is this the same value for all who do not look at the order of members?
 fn is_same(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) => one == other || is_same_float(one, other),
+        (Value::Number(one), Value::Number(other)) => one == other || number::is_same_float(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
-            let other: HashMap<&str, &Value<'_>> = other.iter().map(|(name, value)| (&**name, value)).collect();
-            one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(&**name).is_some_and(|other| is_same(value, other)))
+            let index_of: HashMap<Identity<'_>, usize> =
+                other.iter().zip(0..).map(|((name, _), index)| ((false, &**name), index)).collect();
+            let has =
+                |name: &str, value| index_of.get(&(false, name)).is_some_and(|&index| is_same(value, &other[index].1));
+            one.len() == other.len() && one.iter().all(|(name, value)| has(name, value))
         }
         _ => one == other,
     }
-}
-
-fn is_same_float(one: &str, other: &str) -> bool {
-    let bits = |text: &str| text.contains(['.', 'e']).then(|| text.parse::<f64>().ok().map(f64::to_bits)).flatten();
-    bits(one).is_some_and(|one| bits(other) == Some(one))
 }

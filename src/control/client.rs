@@ -1,0 +1,115 @@
+//! The commands that ask a running launcher: what they send, and what they make of the answer.
+
+use super::request::Request;
+use super::{VARIABLE, prometheus, table};
+use crate::answer::print;
+use crate::cli::{Arguments, Command, Opt};
+use crate::document::{Value, json};
+use crate::error::{Error, plain};
+use crate::settings::{self, Settings};
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a launcher may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How `status` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+    Prometheus,
+}
+
+/// What a launcher answered: its records but the last, and that it carried out what was asked.
+struct Answer {
+    text: String,
+}
+
+/// Asks the launcher that the arguments, the environment or the configuration name, and prints the answer.
+///
+/// # Errors
+/// Usage: nobody is named, or nobody answers. No: the request was not carried out.
+pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
+    let form = settings::status_form(arguments)?;
+    let path = path(arguments)?;
+    let names = arguments.operands.clone();
+    let (request, patience) = match command {
+        Command::Reload => (Request::Reload, None),
+        Command::Start => (Request::Start(names), None),
+        Command::Stop => (Request::Stop(names), None),
+        Command::Restart => (Request::Restart(names), None),
+        _ => (Request::Status(names), Some(PATIENCE)),
+    };
+    let answer = exchange(&path, &request, patience)?;
+    let records = answer.records();
+    match request {
+        Request::Status(_) => {
+            let text = match form {
+                Form::Text => table::of_status(&records),
+                Form::Json => answer.text.clone(),
+                Form::Prometheus => prometheus::of_status(&records),
+            };
+            print(text.as_bytes())?;
+            Ok(u8::from(!records.iter().all(is_well)))
+        }
+        Request::Reload => print(table::of_reload(&records).as_bytes()),
+        Request::Start(_) | Request::Stop(_) | Request::Restart(_) => print(table::of_plugins(&records).as_bytes()),
+    }
+}
+
+fn path(arguments: &Arguments) -> Result<PathBuf, Error> {
+    let given = arguments.value(Opt::Control).map(OsString::from);
+    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    match given.or_else(variable) {
+        Some(path) => Ok(path.into()),
+        None => Settings::resolve(arguments)?.control.ok_or_else(|| {
+            Error::Usage(format!("whom to ask? give --control SOCKET, or set {VARIABLE} or `plugin.launcher.control`"))
+        }),
+    }
+}
+
+/// Sends a request, and waits for the answer.
+fn exchange(path: &Path, request: &Request, patience: Option<Duration>) -> Result<Answer, Error> {
+    let nobody = |error: &io::Error| {
+        Error::Usage(format!(
+            "no launcher answers at `{}`: {}; was it started with --control?",
+            path.display(),
+            plain(error)
+        ))
+    };
+    let mut stream = UnixStream::connect(path).map_err(|error| nobody(&error))?;
+    stream.set_read_timeout(patience).map_err(|error| nobody(&error))?;
+    let mut answer = Vec::new();
+    stream.write_all(&request.line()).map_err(|error| nobody(&error))?;
+    stream.read_to_end(&mut answer).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::Usage(format!("the launcher at `{}` does not answer", path.display()))
+        }
+        _ => nobody(&error),
+    })?;
+    let mut text = String::from_utf8_lossy(&answer).into_owned();
+    // The last record says whether.
+    let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
+    let verdict = text.split_off(last);
+    let verdict = json::parse(verdict.trim_end().as_bytes()).unwrap_or(Value::Null);
+    match (verdict.get("ok"), verdict.get("error")) {
+        (Some(Value::Bool(true)), _) => Ok(Answer { text }),
+        (Some(Value::Bool(false)), Some(Value::String(problem))) => Err(Error::No(problem.to_string())),
+        _ => Err(Error::Usage(format!("the launcher at `{}` ended before it had answered", path.display()))),
+    }
+}
+
+impl Answer {
+    fn records(&self) -> Vec<Value<'_>> {
+        self.text.lines().filter_map(|line| json::parse(line.as_bytes()).ok()).collect()
+    }
+}
+
+/// Whether a plugin runs, or ended well and is not to be restarted.
+fn is_well(record: &Value<'_>) -> bool {
+    !matches!(record.get("state"), Some(Value::String(state)) if state == "backoff" || state == "failed")
+}

@@ -1,0 +1,211 @@
+//! The clients of the socket, served without ever waiting for one. Each asks one thing, is answered, and is let go. A
+//! client that stalls, floods or reads nothing harms nobody but itself: what all together may cost is bounded.
+
+use super::address::Address;
+use super::request::Request;
+use crate::notice::Record;
+use crate::numbered::Numbered;
+use crate::sys::{self, Epoll, Interest};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// How many clients there may be; the oldest has to go for one more.
+const MOST_CLIENTS: usize = 256;
+/// The longest request.
+const LONGEST_REQUEST: usize = 64 * 1024;
+/// What requests and answers of all clients may take together, in bytes.
+const MOST_MEMORY: usize = 3 * 1024 * 1024;
+
+/// A number that no other client of this launcher has.
+pub type ClientId = u64;
+
+/// Those who ask.
+pub struct Server {
+    pub address: Address,
+    listener: UnixListener,
+    /// By their numbers: the first is the oldest.
+    clients: Numbered<ClientId, Client>,
+    next_id: ClientId,
+    /// Added to the number of a client, its token.
+    tokens: u64,
+}
+
+struct Client {
+    stream: UnixStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    sent: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Asking,
+    /// The request is being carried out.
+    Waiting,
+    Reading,
+}
+
+/// What a client wants.
+pub struct Asked {
+    pub client: ClientId,
+    pub request: Request,
+}
+
+impl Server {
+    /// Serves a socket. The listener has this token in `epoll`, and each client one from `tokens` on.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2) has them.
+    pub fn open(
+        address: Address,
+        listener: UnixListener,
+        epoll: &Epoll,
+        token: u64,
+        tokens: u64,
+    ) -> std::io::Result<Server> {
+        epoll.add(listener.as_fd(), token)?;
+        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, tokens })
+    }
+
+    /// Takes those who have come. Only the same user and root are let in.
+    pub fn accept(&mut self, epoll: &Epoll) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let is_allowed = sys::peer_user(stream.as_fd()).is_some_and(|user| user == 0 || user == sys::own_user());
+            if !is_allowed || stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            if self.clients.len() == MOST_CLIENTS
+                && let Some(oldest) = self.clients.oldest().and_then(|oldest| self.clients.remove(&oldest))
+            {
+                epoll.remove(oldest.stream.as_fd());
+            }
+            let id = self.next_id;
+            self.next_id += 1;
+            if epoll.add(stream.as_fd(), self.tokens + id).is_ok() {
+                let client = Client { stream, request: Vec::new(), answer: Vec::new(), sent: 0, stage: Stage::Asking };
+                self.clients.push(id, client);
+            }
+        }
+    }
+
+    /// Goes on with the client of this token; what it asks, once that is whole.
+    pub fn go_on(&mut self, token: u64, epoll: &Epoll) -> Option<Asked> {
+        let id = token.checked_sub(self.tokens)?;
+        match self.clients.get(&id)?.stage {
+            Stage::Asking => self.read(id, epoll),
+            Stage::Waiting => None,
+            Stage::Reading => {
+                self.send(id, epoll);
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, id: ClientId, epoll: &Epoll) -> Option<Asked> {
+        let memory = self.memory();
+        let client = self.clients.get_mut(&id)?;
+        let mut bytes = [0; 4096];
+        let count = match client.stream.read(&mut bytes) {
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return None,
+            Err(_) => {
+                self.let_go(id, epoll);
+                return None;
+            }
+        };
+        let is_over = count == 0;
+        client.request.extend_from_slice(&bytes[..count]);
+        let end = client.request.iter().position(|&byte| byte == b'\n');
+        let line = match end {
+            Some(end) => &client.request[..end],
+            None if is_over && client.request.is_empty() => {
+                self.let_go(id, epoll);
+                return None;
+            }
+            None if is_over => &client.request[..],
+            None if client.request.len() > LONGEST_REQUEST || memory + count > MOST_MEMORY => {
+                self.refuse(id, "the request is too long", epoll);
+                return None;
+            }
+            None => return None,
+        };
+        match Request::parse(line) {
+            Ok(request) => {
+                client.stage = Stage::Waiting;
+                client.request = Vec::new();
+                // Whether it is still there is found out when it is answered.
+                epoll.remove(client.stream.as_fd());
+                Some(Asked { client: id, request })
+            }
+            Err(problem) => {
+                self.refuse(id, &problem, epoll);
+                None
+            }
+        }
+    }
+
+    /// Answers with an error.
+    pub fn refuse(&mut self, id: ClientId, problem: &str, epoll: &Epoll) {
+        self.answer(id, Record::empty().flag("ok", false).text("error", problem).end(), epoll);
+    }
+
+    /// Answers with these records and that the request was carried out.
+    pub fn confirm(&mut self, id: ClientId, mut records: Vec<u8>, epoll: &Epoll) {
+        records.extend(Record::empty().flag("ok", true).end());
+        self.answer(id, records, epoll);
+    }
+
+    fn answer(&mut self, id: ClientId, answer: Vec<u8>, epoll: &Epoll) {
+        let is_too_much = self.memory() + answer.len() > MOST_MEMORY;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.stage == Stage::Asking {
+            epoll.remove(client.stream.as_fd());
+        }
+        client.stage = Stage::Reading;
+        client.request = Vec::new();
+        client.answer = match is_too_much {
+            false => answer,
+            true => Record::empty().flag("ok", false).text("error", "too many clients read too slowly").end(),
+        };
+        if epoll.watch(client.stream.as_fd(), self.tokens + id, Interest::Writable).is_err() {
+            self.clients.remove(&id);
+            return;
+        }
+        self.send(id, epoll);
+    }
+
+    /// Sends what the client takes now, and lets it go when it has all.
+    fn send(&mut self, id: ClientId, epoll: &Epoll) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        while client.sent < client.answer.len() {
+            match client.stream.write(&client.answer[client.sent..]) {
+                Ok(0) => break,
+                Ok(count) => client.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.let_go(id, epoll);
+    }
+
+    fn let_go(&mut self, id: ClientId, epoll: &Epoll) {
+        if let Some(client) = self.clients.remove(&id) {
+            epoll.remove(client.stream.as_fd());
+            // What it sent beyond its request would have the kernel reset the connection, and our answer with it.
+            let mut rest = [0; 4096];
+            let mut stream = &client.stream;
+            for _ in 0..16 {
+                if !matches!(stream.read(&mut rest), Ok(1..)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.clients.values().map(|client| client.request.capacity() + client.answer.capacity()).sum()
+    }
+}

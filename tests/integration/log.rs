@@ -1,0 +1,239 @@
+//! The log tells the whole truth: what is lost is counted, what is said by whom is seen, and in which order.
+
+use std::fs::OpenOptions;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::json::Json;
+use crate::processes;
+use crate::sandbox::{Sandbox, wait_for};
+
+/// Writes numbered lines until the file `go` is there, then a last one.
+const COUNTING: &str = "#!/usr/bin/perl\n$| = 1;\nmy $n = 0;\n\
+    until (-e 'go') { print 'line ', $n++, \"\\n\"; select undef, undef, undef, 0.002; }\n\
+    print \"last\\n\";\n";
+
+/// The launcher and its supervisor may write files of this size.
+fn limit_file_size(pid: u32, limit: &str) {
+    let pids = [vec![pid], processes::children_of(pid)].concat();
+    for pid in pids {
+        let mut prlimit = Command::new("prlimit");
+        assert!(prlimit.args(["--pid", &pid.to_string(), limit]).status().expect("prlimit runs").success());
+    }
+}
+
+#[test]
+fn after_a_torn_write_the_next_record_begins_on_a_new_line() {
+    for format in ["json", "text"] {
+        let sandbox = Sandbox::with([("all_x.pl", COUNTING)]);
+        let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
+        let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --format \"$0\" plugins";
+        let running = sandbox.command("bash", ["-c", script, format]).stdout(log).start();
+        wait_for("the disk is full", || running.stderr().contains("File too large"));
+        assert_eq!(sandbox.read("log").len(), 4096, "the last record was written in part");
+        assert!(!sandbox.read("log").ends_with('\n'));
+        limit_file_size(running.pid(), "--fsize=unlimited:");
+        wait_for("lines are logged again", || sandbox.read("log").contains(" lost: "));
+        sandbox.write("go", "");
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(1), "lines were lost");
+        assert_eq!(done.stderr.lines().count(), 1, "said once: {}", done.stderr);
+        assert!(!done.stderr.contains("os error"), "{}", done.stderr);
+
+        // Every line is a whole record, and the numbers that are missing are as many as the warning says.
+        let log = sandbox.read("log");
+        let (mut next, mut missing, mut told) = (0, 0, 0);
+        for line in log.lines() {
+            let text = if format == "json" {
+                let record = Json::parse(line);
+                let key = if record["event"] == "warning" { "reason" } else { "message" };
+                if record.has(key) { record[key].text() } else { String::new() }
+            } else {
+                let (_, text) = line.split_once("] ").unwrap_or_else(|| panic!("a whole record: {line:?}"));
+                text.strip_prefix("warning: ").unwrap_or(text).to_string()
+            };
+            if let Some(number) = text.strip_prefix("line ").and_then(|number| number.parse::<usize>().ok()) {
+                missing += number - next;
+                next = number + 1;
+            } else if let Some((count, _)) = text.split_once(" lines lost: File too large") {
+                told += count.parse::<usize>().expect("a number");
+            }
+        }
+        assert!(told > 0 && told == missing, "{told} told, {missing} missing: {log}");
+        assert!(log.contains("last"));
+    }
+}
+
+#[test]
+fn a_full_device_is_said_once_and_gives_status_1() {
+    for options in [&["--format", "text"][..], &["--format", "json"], &["--log-fd", "1"]] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in 1 2 3 4 5; do echo $i; sleep 0.02; done\n")]);
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let done = sandbox.launcher(["run"]).args(options).args(["plugins"]).stdout(full).output();
+        assert_eq!(done.status.code(), Some(1), "{options:?}");
+        assert_eq!(done.stderr.matches("No space left on device").count(), 1, "said once: {}", done.stderr);
+        assert!(done.stderr.contains("lines lost at the end: 8"), "{}", done.stderr);
+        assert!(!done.stderr.contains("os error"));
+    }
+}
+
+#[test]
+fn a_complaint_never_waits_for_who_reads_standard_error() {
+    let plugin = "#!/usr/bin/perl\n$| = 1;\nprint 'x' x 99, \"\\n\" for 1..50000;\nopen F, '>', 'written';\nprint F \"yes\\n\";\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    sandbox.mkfifo("err");
+    // Both ends of the FIFO are held open by the launcher itself: nobody reads it, and it is full.
+    let script = "exec 9<>err; dd if=/dev/zero of=/dev/fd/9 bs=4096 count=16 oflag=nonblock 2>/dev/null\n\
+                  { \"$LAUNCHER\" run plugins; echo $? >status; } 2>&9 | head -n 1 >/dev/null";
+    sandbox.command("bash", ["-c", script]).output();
+    assert_eq!(sandbox.read("written"), "yes\n");
+    assert_eq!(sandbox.read("status"), "0\n");
+}
+
+#[test]
+fn what_a_plugin_prints_stands_behind_its_start() {
+    let sandbox = Sandbox::new();
+    for number in 0..50 {
+        sandbox.plugin(format!("all_{number}.sh"), "#!/bin/sh\necho here\n");
+    }
+    let mut started = std::collections::HashSet::new();
+    for record in sandbox.run_json(&[]).output().records() {
+        if record["event"] == "started" {
+            started.insert(record["plugin"].text());
+        } else if record["event"] == "output" {
+            assert!(started.contains(&record["plugin"].text()), "{record:?} before its start");
+        }
+    }
+    assert_eq!(started.len(), 50);
+}
+
+#[test]
+fn what_was_read_after_the_stop_began_stands_behind_it() {
+    // Busy until the signal, and quick to answer it.
+    let plugin = "#!/usr/bin/perl\n$| = 1;\n$SIG{TERM} = sub { syswrite STDOUT, \"bye\\n\"; exit 0 };\n\
+                  for (1..100) { syswrite STDOUT, \"ready $_\\n\"; }\n\
+                  while (1) { syswrite STDOUT, \"tick\\n\"; select undef, undef, undef, 0.0005; }\n";
+    for round in 0..20 {
+        let sandbox = Sandbox::with([("all_x.pl", plugin), ("all_y.pl", plugin), ("all_z.pl", plugin)]);
+        let running = sandbox.run_json(&[]).start();
+        wait_for("all are ready", || running.stdout().matches("\"ready 100\"").count() == 3);
+        running.signal("TERM");
+        let records = running.wait().records();
+        let place = |what: &dyn Fn(&Json) -> bool| records.iter().position(what).expect("it is there");
+        let stopping = place(&|record| record["event"] == "stopping");
+        let bye = place(&|record| record["message"] == "bye");
+        assert!(stopping < bye, "round {round}: {stopping} {bye}");
+        let times: Vec<String> = records.iter().map(|record| record["time"].text()).collect();
+        assert!(times.is_sorted(), "round {round}: times go back: {times:#?}");
+    }
+}
+
+#[test]
+fn the_log_goes_to_the_descriptor_that_is_named() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nls -l /proc/self/fd\necho here\n")]);
+    let script = "\"$LAUNCHER\" run --format json --log-fd 3 plugins -- sh -c 'printf no-newline; ls -l /proc/self/fd >fds; \
+                  until grep -q here log; do sleep 0.02; done' 3>log";
+    let done = sandbox.command("sh", ["-c", script]).output();
+    assert_eq!(done.text(), "no-newline", "standard output is PROGRAM's alone");
+    let log = sandbox.read("log");
+    assert!(log.lines().map(Json::parse).any(|record| record["message"] == "here"), "{log}");
+    assert!(!log.contains("/log"), "no plugin has the log open: {log}");
+    assert!(!sandbox.read("fds").contains("/log"), "nor has PROGRAM: {}", sandbox.read("fds"));
+}
+
+#[test]
+fn a_descriptor_that_takes_no_log_is_refused() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    for (redirection, fd, mention) in
+        [("3>&-", "3", "not open"), ("3</dev/null", "3", "not open for writing"), ("", "77", "not open")]
+    {
+        let script = format!("exec \"$LAUNCHER\" run --log-fd {fd} plugins {redirection}");
+        sandbox.command("sh", ["-c", &script]).output().assert_refused(&["--log-fd", mention]);
+    }
+    sandbox.launcher(["run", "--log-fd", "x", "plugins"]).output().assert_refused(&["--log-fd"]);
+    assert!(!sandbox.path("started").exists());
+}
+
+#[test]
+fn the_label_of_the_launcher_is_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("launcher", "#!/bin/sh\necho stopped\n");
+    sandbox.plugin("x] [launcher] y.sh", "#!/bin/sh\necho stopped\n");
+    sandbox.plugin("a\nb.sh", "#!/bin/sh\necho newline\n");
+    sandbox.plugin("a\\nb.sh", "#!/bin/sh\necho letters\n");
+    sandbox.plugin("c\u{85}\u{9b}\u{2028}\u{202e}d.sh", "#!/bin/sh\necho unseen\n");
+    let text = sandbox.launcher(["run", "plugins"]).output().text();
+    let of_ours: Vec<&str> = text.lines().filter(|line| line.contains("[launcher] ")).collect();
+    let verbs = ["started ", "exited ", "stopped"];
+    for line in &of_ours {
+        let rest = line.strip_prefix("[launcher] ").unwrap_or_else(|| panic!("only at the beginning: {line}"));
+        assert!(verbs.iter().any(|verb| rest.starts_with(verb)), "{line}");
+    }
+    assert_eq!(of_ours.iter().filter(|line| **line == "[launcher] stopped").count(), 1, "{text}");
+    for line in [
+        "[plugins/launcher] stopped",
+        "[x\\] [launcher\\] y.sh] stopped",
+        "[a\\nb.sh] newline",
+        "[a\\\\nb.sh] letters",
+        "[c\\u0085\\u009b\\u2028\\u202ed.sh] unseen",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let alone = sandbox.command("sh", ["-c", "cd plugins && exec \"$LAUNCHER\" run --quiet launcher"]).output();
+    assert_eq!(alone.text(), "[./launcher] stopped\n");
+}
+
+#[test]
+fn a_progress_bar_is_seen_before_its_newline() {
+    let plugin = "#!/usr/bin/perl\n$| = 1;\nprint \"10%\\r\";\nuntil (-e 'go') { select undef, undef, undef, 0.02; }\n\
+                  print \"100%\\r\\nnext\\n\";\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let running = sandbox.launcher(["run", "--quiet", "plugins"]).start();
+    running.wait_for_stdout("[all_x.pl] 10%\r\n");
+    sandbox.write("go", "");
+    assert_eq!(running.wait().text(), "[all_x.pl] 10%\r\n[all_x.pl] 100%\n[all_x.pl] next\n");
+}
+
+#[test]
+fn a_bar_of_a_hundred_quick_steps_is_few_lines() {
+    let plugin = "#!/usr/bin/perl\n$| = 1;\nfor (1..100) { print \"$_%\\r\"; select undef, undef, undef, 0.005; }\nprint \"\\n\";\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let text = sandbox.launcher(["run", "--quiet", "plugins"]).output().text();
+    assert!(text.lines().count() <= 5, "{} lines: {text:?}", text.lines().count());
+    let shown: String = text.lines().map(|line| line.replace("[all_x.pl] ", "")).collect();
+    let all: String = (1..=100).map(|step| format!("{step}%\r")).collect();
+    assert_eq!(shown.replace('\r', ""), all.replace('\r', ""), "no byte is lost");
+}
+
+#[test]
+fn reports_that_nobody_reads_do_not_pile_up() {
+    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"yes\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
+    let sandbox = Sandbox::with([("all_x.pl", flood)]);
+    for n in 0..50 {
+        sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\nexec sleep 1000\n");
+    }
+    let running = sandbox.launcher(["run", "--grace-period", "0.2", "plugins"]).unread().start();
+    sandbox.wait_for_file("flooding");
+    let supervisor = running.supervisor();
+    let script = "i=0; while [ $i -lt 10000 ]; do kill -USR1 $0; i=$((i + 1)); done";
+    sandbox.command("sh", ["-c", script, &running.pid().to_string()]).output();
+    let status = std::fs::read_to_string(format!("/proc/{supervisor}/status")).expect("it runs");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    let kilobytes: usize = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kilobytes < 16_000, "{kilobytes} kB");
+    running.signal("TERM");
+    running.wait_within(Duration::from_secs(30));
+}
+
+#[test]
+fn a_descriptor_that_others_made_non_blocking_loses_nothing() {
+    let plugin = "#!/usr/bin/perl\nprint 'x' x 99, \"\\n\" for 1..20000;\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let judge = "import fcntl, os, subprocess, sys, time\n\
+                 read, write = os.pipe()\n\
+                 fcntl.fcntl(write, fcntl.F_SETFL, os.O_NONBLOCK)\n\
+                 child = subprocess.Popen([os.environ['LAUNCHER'], 'run', '--quiet', 'plugins'], stdout=write)\n\
+                 os.close(write)\n\
+                 print(len(open(read, 'rb').read().splitlines()), child.wait())\n";
+    assert_eq!(sandbox.command("python3", ["-c", judge]).output().text(), "20000 0\n");
+}

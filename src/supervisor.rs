@@ -240,8 +240,10 @@ impl Supervisor {
             arguments: Arc::new(arguments),
             settings,
         };
-        let open =
-            |(address, listener)| Server::open(address, listener, &supervisor.epoll, token::CONTROL, token::CLIENTS);
+        let open = |(address, listener)| {
+            let (epoll, descriptors) = (&supervisor.epoll, inherited.descriptors);
+            Server::open(address, listener, epoll, token::CONTROL, token::CLIENTS, descriptors)
+        };
         let server = above.control.map(open).transpose();
         if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
             complain(&format!("cannot start: {}", plain(&error)));

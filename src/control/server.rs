@@ -5,13 +5,15 @@ use super::address::Address;
 use super::request::Request;
 use crate::notice::Record;
 use crate::numbered::Numbered;
-use crate::sys::{self, Epoll, Interest};
+use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// How many clients there may be; for one more the oldest has to go that does not wait for us.
+/// How many clients there may be, where descriptors are plenty; for one more the oldest has to go that does not wait for
+/// us. Else they may have this part of the descriptors, so that there are some for plugins.
 const MOST_CLIENTS: usize = 256;
+const PART_OF_DESCRIPTORS: usize = 4;
 /// The longest request.
 const LONGEST_REQUEST: usize = 64 * 1024;
 /// What requests and answers of all clients may take together, in bytes.
@@ -27,6 +29,7 @@ pub struct Server {
     /// By their numbers: the first is the oldest.
     clients: Numbered<ClientId, Client>,
     next_id: ClientId,
+    most_clients: usize,
     /// Added to the number of a client, its token.
     tokens: u64,
 }
@@ -64,9 +67,11 @@ impl Server {
         epoll: &Epoll,
         token: u64,
         tokens: u64,
+        descriptors: DescriptorLimit,
     ) -> std::io::Result<Server> {
         epoll.add(listener.as_fd(), token)?;
-        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, tokens })
+        let most_clients = MOST_CLIENTS.min(descriptors.highest() / PART_OF_DESCRIPTORS).max(1);
+        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, most_clients, tokens })
     }
 
     /// Takes those who have come. Only the same user and root are let in.
@@ -76,7 +81,7 @@ impl Server {
             if !is_allowed || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            if self.clients.len() == MOST_CLIENTS {
+            if self.clients.len() >= self.most_clients {
                 let stalls = |(_, client): &(ClientId, &Client)| client.stage != Stage::Waiting;
                 let stalling = self.clients.iter().find(stalls).map(|(id, _)| id);
                 if let Some(id) = stalling.or(self.clients.oldest()) {

@@ -216,6 +216,13 @@ pub fn stack_limit() -> u64 {
 #[derive(Clone, Copy)]
 pub struct DescriptorLimit(libc::RLimit);
 
+impl DescriptorLimit {
+    /// To what it can be raised.
+    pub fn highest(&self) -> usize {
+        usize::try_from(self.0.hard).unwrap_or(usize::MAX)
+    }
+}
+
 /// Raises the limit of open descriptors of this process as far as it may, and returns what it was: every plugin costs
 /// a descriptor here, while plugins themselves may use select(2) and must keep the old limit.
 pub fn raise_descriptor_limit() -> DescriptorLimit {

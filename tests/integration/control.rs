@@ -415,6 +415,18 @@ fn who_waits_for_an_answer_is_not_pushed_out_by_those_who_ask_nothing() {
 }
 
 #[test]
+fn clients_leave_descriptors_for_plugins() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let script = "ulimit -n 40 && exec \"$LAUNCHER\" run --control s plugins";
+    let running = sandbox.command("sh", ["-c", script]).start();
+    running.wait_for_stdout("ready");
+    let crowd: Vec<UnixStream> = (0..100).map(|_| connect(&sandbox)).collect();
+    let restarted = asked(&sandbox, 0, "restart", &["all_x.sh"]).text();
+    assert!(restarted.contains("running"), "{restarted}");
+    drop(crowd);
+}
+
+#[test]
 fn all_clients_together_cost_a_bounded_memory() {
     let resident = |pid: u32| -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

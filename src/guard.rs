@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const TOGETHER: Duration = Duration::from_millis(10);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How often to look around where the kernel denies what would tell us.
+const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
 const SIGNALS: u64 = 0;
 const LINK: u64 = 1;
@@ -138,13 +140,8 @@ struct Guard {
 
 impl Guard {
     fn watch(mut self) -> Result<u8, Error> {
-        // Where the kernel has no memory for this, the first wait finds it out and nothing is lost: see `wait`.
-        let epoll = Epoll::new().ok();
-        if let Some(epoll) = &epoll {
-            let _ = epoll.add(self.signals.as_fd(), SIGNALS);
-            let _ = epoll.add(self.link.as_fd(), LINK);
-            let _ = self.parent.as_ref().map(|parent| parent.register(epoll, PARENT));
-        }
+        // Where the kernel has no memory for this, it is done without: see `wait`.
+        let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
             if let Some(change) = self.reap() {
                 return Ok(self.end(change));
@@ -160,6 +157,12 @@ impl Guard {
         }
     }
 
+    fn register(&self, epoll: &Epoll) -> io::Result<()> {
+        epoll.add(self.signals.as_fd(), SIGNALS)?;
+        epoll.add(self.link.as_fd(), LINK)?;
+        self.parent.as_ref().map_or(Ok(()), |parent| parent.register(epoll, PARENT))
+    }
+
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
@@ -170,7 +173,11 @@ impl Guard {
             Some(epoll) => {
                 let _ = epoll.wait(&mut Vec::new(), timeout);
             }
-            None => drop(sys::wait_readable([Some(self.signals.as_fd()), Some(self.link.as_fd())], timeout)),
+            // All else is looked at in every turn.
+            None => {
+                let timeout = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
+                drop(sys::wait_readable([Some(self.signals.as_fd()), None], Some(timeout)));
+            }
         }
     }
 
@@ -261,7 +268,13 @@ impl Guard {
     }
 
     fn take_reports(&mut self, epoll: Option<&Epoll>) {
-        for report in self.link.receive::<Report>().messages {
+        let received = self.link.receive::<Report>();
+        // It is on its way out, which may take a while where one of its threads is stuck in the kernel.
+        if let (Some(epoll), true) = (epoll, received.is_over) {
+            epoll.remove(self.link.as_fd());
+            self.begin_stop(self.grace_period);
+        }
+        for report in received.messages {
             match report {
                 Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {

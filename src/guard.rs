@@ -8,7 +8,7 @@ mod takeover;
 
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
-use crate::control::address::{self, Address};
+use crate::control::address::Address;
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const TOGETHER: Duration = Duration::from_millis(10);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How often to look around where the kernel denies what would tell us.
+const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
 const SIGNALS: u64 = 0;
 const LINK: u64 = 1;
@@ -48,7 +50,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         return Ok(0);
     }
     let has_program = !settings.program.is_empty();
-    let control = listen(&arguments, &mut settings)?;
+    let control = listen(&mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
     if parent.pid() == Some(sys::parent_pid()) {
@@ -100,9 +102,8 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
 }
 
 /// Opens the control socket. It never keeps PROGRAM from running.
-fn listen(arguments: &Arguments, settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
-    let of_file = settings.control.take();
-    let Some(path) = address::wanted(arguments).or(of_file) else { return Ok(None) };
+fn listen(settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
+    let Some(path) = settings.control.take() else { return Ok(None) };
     match Address::listen(&path) {
         Ok(control) => Ok(Some(control)),
         Err(problem) if settings.program.is_empty() => Err(Error::Usage(problem)),
@@ -139,13 +140,8 @@ struct Guard {
 
 impl Guard {
     fn watch(mut self) -> Result<u8, Error> {
-        // Where the kernel has no memory for this, the first wait finds it out and nothing is lost: see `wait`.
-        let epoll = Epoll::new().ok();
-        if let Some(epoll) = &epoll {
-            let _ = epoll.add(self.signals.as_fd(), SIGNALS);
-            let _ = epoll.add(self.link.as_fd(), LINK);
-            let _ = self.parent.as_ref().map(|parent| parent.register(epoll, PARENT));
-        }
+        // Where the kernel has no memory for this, it is done without: see `wait`.
+        let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
             if let Some(change) = self.reap() {
                 return Ok(self.end(change));
@@ -161,6 +157,12 @@ impl Guard {
         }
     }
 
+    fn register(&self, epoll: &Epoll) -> io::Result<()> {
+        epoll.add(self.signals.as_fd(), SIGNALS)?;
+        epoll.add(self.link.as_fd(), LINK)?;
+        self.parent.as_ref().map_or(Ok(()), |parent| parent.register(epoll, PARENT))
+    }
+
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
@@ -171,7 +173,11 @@ impl Guard {
             Some(epoll) => {
                 let _ = epoll.wait(&mut Vec::new(), timeout);
             }
-            None => drop(sys::wait_readable([Some(self.signals.as_fd()), Some(self.link.as_fd())], timeout)),
+            // All else is looked at in every turn.
+            None => {
+                let timeout = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
+                drop(sys::wait_readable([Some(self.signals.as_fd()), None], Some(timeout)));
+            }
         }
     }
 
@@ -263,9 +269,10 @@ impl Guard {
 
     fn take_reports(&mut self, epoll: Option<&Epoll>) {
         let received = self.link.receive::<Report>();
-        if let (true, Some(epoll)) = (received.is_over, epoll) {
-            // The supervisor is about to end, and its end is what is waited for.
+        // It is on its way out, which may take a while where one of its threads is stuck in the kernel.
+        if let (Some(epoll), true) = (epoll, received.is_over) {
             epoll.remove(self.link.as_fd());
+            self.begin_stop(self.grace_period);
         }
         for report in received.messages {
             match report {
@@ -276,20 +283,11 @@ impl Guard {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
                 }
-                Report::ProgramStopped(number) => self.stop_as_program_did(number),
+                // What the shell sees of us is what it would see of PROGRAM.
+                Report::ProgramStopped(number) => sys::deliver(number),
                 Report::ProgramEnded(change) => self.program_end = Some(change),
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
-        }
-    }
-
-    /// What the shell sees of us is what it would see of PROGRAM.
-    fn stop_as_program_did(&self, number: i32) {
-        // It may have given us the terminal that PROGRAM wanted since, not knowing of a stop that we had yet to follow.
-        if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
-            let _ = sys::kill_group(sys::own_group(), signal::CONT);
-        } else {
-            sys::deliver(number);
         }
     }
 

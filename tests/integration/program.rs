@@ -266,3 +266,27 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
         }
     }
 }
+
+#[test]
+fn an_orphan_that_gets_the_pid_of_the_program_does_not_change_the_status() {
+    // In a PID namespace of its own the number of the next process can be chosen.
+    let plugin = "#!/bin/sh\n\
+        reuse() {\n    \
+            program=$(cat program)\n    \
+            while kill -0 $program 2>/dev/null; do sleep 0.02; done\n    \
+            echo $((program - 1)) >/proc/sys/kernel/ns_last_pid\n    \
+            sh -c 'echo $$ >reused; while kill -0 $0 2>/dev/null; do sleep 0.02; done; exit 7' $$ &\n    \
+            until [ -s reused ]; do sleep 0.02; done\n    \
+            exit 0\n\
+        }\n\
+        trap reuse TERM\n\
+        echo ready >ready\n\
+        while :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let script = "\"$LAUNCHER\" run --grace-period 20 plugins -- sh -c '\n    \
+        echo $$ >program; until [ -s ready ]; do sleep 0.02; done; exit 3'; echo \"status $?\"";
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let done = crate::namespace::command(&sandbox, &kinds, &["sh", "-c", script]).output();
+    assert!(done.text().ends_with("status 3\n"), "{}", done.text());
+    assert_eq!(sandbox.read("reused"), sandbox.read("program"), "the control: the number was given again");
+}

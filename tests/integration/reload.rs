@@ -157,3 +157,36 @@ fn what_can_be_read_once_only_stays() {
         running.wait();
     }
 }
+
+const NESTED: &str = "#!/bin/sh\necho nested\nexec \"$LAUNCHER\" run --grace-period 1 OTHER\n";
+
+#[test]
+fn two_locations_whose_plugins_run_each_other_end_at_the_second() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a/all_a.sh", NESTED.replace("OTHER", "b"));
+    sandbox.write("b/all_b.sh", NESTED.replace("OTHER", "a"));
+    let done = sandbox.launcher(["run", "a"]).output();
+    let text = done.text();
+    assert_eq!(text.matches("] nested\n").count(), 2, "one of each: {text}");
+    assert!(text.contains("`a` is run already by a launcher above this one"), "{text}");
+    assert_eq!(done.status.code(), Some(1));
+}
+
+#[test]
+fn a_reload_does_not_lead_back_to_a_location_above() {
+    let sandbox = Sandbox::new();
+    sandbox.plugin("all_nested.sh", "#!/bin/sh\nexec \"$LAUNCHER\" run --config inner.yaml\n");
+    sandbox.write("inner/all_x.sh", plugin("v1"));
+    sandbox.write("inner.yaml", "plugin_locations: [inner]\n");
+    let running = sandbox.launcher(["run", "plugins"]).start();
+    let pid = runs(&running, "all_nested.sh] [all_x.sh", "v1");
+    let nested = running
+        .stdout()
+        .lines()
+        .find_map(|line| line.strip_prefix("[launcher] started all_nested.sh (pid ")?.split_once(')')?.0.parse().ok());
+    sandbox.write("inner.yaml", "plugin_locations: [inner, plugins]\n");
+    crate::sandbox::send("HUP", &[nested.expect("its pid")]);
+    running.wait_for_stdout("not reloaded, nothing was changed: `plugins` is run already by a launcher above");
+    assert!(processes::is_alive(pid));
+    assert_eq!(running.stdout().matches("started all_nested.sh").count(), 1);
+}

@@ -224,3 +224,75 @@ fn a_stop_during_the_backoff_is_immediate() {
     let stopping = events.iter().position(|event| event == "stopping").expect("it was stopped");
     assert!(events[stopping..].iter().all(|event| event != "started"), "{events:?}");
 }
+
+#[test]
+fn what_hid_its_origin_is_gone_before_the_next_run_begins() {
+    // Cleared or overwritten environments, in sessions of their own, deaf to SIGTERM, orphaned at once.
+    let plugin = "#!/bin/bash\n\
+        for old in left.*; do\n    \
+            [ -s $old ] && { kill -0 \"$(cat $old)\" 2>/dev/null && echo \"$old still there\" || echo \"$old clean\"; }\n\
+        done\n\
+        rm -f left.*\n\
+        hide() { (\"${@:2}\" perl -e '$SIG{TERM} = \"IGNORE\"; $0 = \"x\" x 3000; open F, \">\", $ARGV[0];\n    \
+            print F \"$$\\n\"; close F; sleep 1000 while 1' left.$1 >/dev/null 2>&1 &); }\n\
+        hide plain env; hide cleared env -i; hide session setsid; hide both env -i /usr/bin/setsid\n\
+        until [ \"$(cat left.* 2>/dev/null | wc -l)\" = 4 ]; do sleep 0.02; done\n\
+        exit 0\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let running = sandbox.launcher(["run", "--restart", "always", "--grace-period", "0.2", "plugins"]).start();
+    wait_for("two restarts", || {
+        running.stdout().matches(" clean\n").count() >= 8 || running.stdout().contains("still")
+    });
+    assert!(!running.stdout().contains("still there"), "{}", running.stdout());
+    running.signal("TERM");
+    running.wait();
+}
+
+#[test]
+fn a_leader_that_carries_the_mark_of_another_plugin_is_left_alone() {
+    let copying = "#!/usr/bin/env python3\n\
+        import os, resource, time\n\
+        while not os.path.exists('pid') or not open('pid').read().endswith('\\n'):\n    \
+            time.sleep(0.02)\n\
+        mark = resource.prlimit(int(open('pid').read()), resource.RLIMIT_RTTIME)\n\
+        resource.setrlimit(resource.RLIMIT_RTTIME, mark)\n\
+        open('copied', 'w').close()\n\
+        print('copied', os.getpid(), mark[0] != resource.RLIM_INFINITY, flush=True)\n\
+        time.sleep(1000)\n";
+    let failing = "#!/bin/sh\necho $$ >pid\nuntil [ -e copied ]; do sleep 0.02; done\nsetsid sleep 1000 &\nexit 1\n";
+    let sandbox = Sandbox::with([("all_copying.py", copying), ("all_failing.sh", failing)]);
+    let options = ["--restart", "on-failure", "--grace-period", "0.2"];
+    let running = sandbox.run_json(&options).start();
+    running.wait_for_records("two restarts", 2, of("restarting", "all_failing.sh"));
+    let starts = running.records().into_iter().filter(of("started", "all_copying.py")).count();
+    let copied = running.wait_for_records("the mark was copied", 1, of("output", "all_copying.py"));
+    let message = copied[0]["message"].text();
+    let mut words = message.split(' ').skip(1);
+    let pid = words.next().and_then(|pid| pid.parse().ok()).expect("a pid");
+    assert_eq!(words.next(), Some("True"), "the control: there is a mark");
+    assert!(starts == 1 && processes::is_alive(pid), "{:?}", running.stdout());
+    running.signal("TERM");
+    running.wait();
+}
+
+#[test]
+fn a_launcher_in_a_namespace_of_its_own_has_nothing_in_common_with_the_one_above() {
+    let crashing = "#!/bin/sh\nsetsid sleep 1000 &\nexit 1\n";
+    let staying = "#!/bin/sh\necho here\nexec sleep 1000\n";
+    let sandbox = Sandbox::with([("all_crashing.sh", crashing), ("all_staying.sh", staying)]);
+    sandbox.write("inner/all_crashing_within.sh", crashing);
+    sandbox.write("inner/all_staying_within.sh", staying);
+    sandbox
+        .plugin("all_nested.sh", "#!/bin/sh\nexec \"$LAUNCHER\" run --restart on-failure --grace-period 0.2 inner\n");
+    let command = [sandbox::LAUNCHER, "run", "--restart", "on-failure", "--grace-period", "0.2", "plugins"];
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let running = crate::namespace::command(&sandbox, &kinds, &command).start();
+    let restarts = |name: &str| {
+        let text = running.stdout();
+        text.lines().filter(|line| line.contains(&format!("exited {name}.sh: status 1"))).count()
+    };
+    wait_for("restarts of both", || restarts("all_crashing") >= 3 && restarts("all_crashing_within") >= 3);
+    let text = running.stdout();
+    assert_eq!(text.matches("[all_staying.sh] here\n").count(), 1, "{text}");
+    assert_eq!(text.matches("[all_staying_within.sh] here\n").count(), 1, "{text}");
+}

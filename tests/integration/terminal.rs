@@ -269,3 +269,14 @@ fn the_tables_of_list_and_check_fit_the_width_and_hide_nothing() {
         }
     }
 }
+
+#[test]
+fn a_terminal_that_stops_who_writes_from_the_background_does_not_stop_the_launcher() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let script = "stty tostop; exec \"$LAUNCHER\" run --grace-period 5 plugins";
+    let mut running = on_terminal(&sandbox, 80, &["sh", "-c", script]).start();
+    running.wait_for_stdout("ready");
+    running.write("\x03");
+    assert_eq!(running.wait().status.code(), Some(0));
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}

@@ -1,0 +1,169 @@
+//! Nothing that is slow holds up a stop: files that never answer, files without end, trees too large to be searched,
+//! storms of signals, readers that do not read.
+
+use std::fs::{self, File};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::processes;
+use crate::sandbox::{self, Running, Sandbox, wait_for};
+
+const STAYING: &str = "#!/bin/sh\necho ready\nexec sleep 1000\n";
+const GRACE: &str = "0.3";
+
+/// What a stop takes at most where every plugin ends when it is asked to.
+fn limit() -> Duration {
+    Duration::from_millis(300) + sandbox::margin() * 2
+}
+
+fn assert_stops(running: Running<'_>) -> String {
+    running.signal("TERM");
+    let sandbox = running.sandbox().path("");
+    let done = running.wait_within(limit());
+    assert_eq!(done.status.code(), Some(0), "{}", sandbox.display());
+    done.text()
+}
+
+/// Sends a signal this many times, each when the one before was taken.
+fn storm(sandbox: &Sandbox, signal: &str, count: usize, pid: u32) {
+    let script = "kill $ARGV[0] => $ARGV[2] and select undef, undef, undef, 0.0001 for 1 .. $ARGV[1]";
+    let done = sandbox.command("perl", ["-e", script, signal, &count.to_string(), &pid.to_string()]).output();
+    assert!(done.status.success());
+}
+
+/// Waits until the launcher's own processes have been at rest for a while.
+fn wait_for_rest(running: &Running<'_>) {
+    let processes = [running.pid(), running.supervisor()];
+    let switches = || processes.iter().map(|pid| processes::context_switches(*pid)).sum::<u64>();
+    let mut before = (switches(), Instant::now());
+    wait_for("it has come to rest", || {
+        let now = switches();
+        if now != before.0 {
+            before = (now, Instant::now());
+        }
+        before.1.elapsed() > Duration::from_millis(300)
+    });
+}
+
+/// The kilobytes of memory that are this process's own.
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a figure");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_fifo_in_place_of_the_configuration_holds_up_nothing() {
+    let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+    let running = sandbox.launcher(["run", "--grace-period", GRACE, "--config", "lmcache.yaml"]).start();
+    running.wait_for_stdout("] ready");
+    fs::remove_file(sandbox.path("lmcache.yaml")).expect("removed");
+    sandbox.mkfifo("lmcache.yaml");
+    running.signal("HUP");
+    running.wait_for_stdout("not reloaded");
+    assert_stops(running);
+}
+
+#[test]
+fn a_plugin_of_a_terabyte_is_run_and_read_again_at_once() {
+    let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
+    let file = File::options().append(true).open(sandbox.path("plugins/all_x.sh")).expect("it is there");
+    file.set_len(1 << 40).expect("a sparse file");
+    let running = sandbox.launcher(["run", "--grace-period", GRACE, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("HUP");
+    running.wait_for_stdout("reloaded: 0 started, 0 restarted, 0 stopped, 1 unchanged");
+    assert_stops(running);
+}
+
+#[test]
+fn a_fifo_that_takes_the_place_of_a_plugin_at_any_moment_holds_up_nothing() {
+    let sandbox = Sandbox::with([("all_staying.sh", STAYING), ("all_x.sh", STAYING)]);
+    let running = sandbox.launcher(["run", "--grace-period", GRACE, "plugins"]).start();
+    wait_for("both run", || running.stdout().matches("] ready").count() == 2);
+    let flipping = "my $n = 0;\n\
+        while (1) {\n    \
+            system 'mkfifo', 'fifo' unless -e 'fifo';\n    \
+            open my $file, '>', 'file'; print $file \"#!/bin/sh\\nexec sleep 1000\\n\"; close $file;\n    \
+            rename 'fifo', 'plugins/all_x.sh'; rename 'file', 'plugins/all_x.sh';\n\
+        }\n";
+    let flipper = sandbox.command("perl", ["-e", flipping]).start();
+    storm(&sandbox, "HUP", 300, running.pid());
+    running.wait_for_stdout("reloaded: ");
+    drop(flipper);
+    // The last word is the FIFO's.
+    sandbox.mkfifo("last");
+    fs::rename(sandbox.path("last"), sandbox.path("plugins/all_x.sh")).expect("renamed");
+    running.signal("HUP");
+    running.wait_for_stdout("0 restarted, 1 stopped, 1 unchanged");
+    assert_stops(running);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_search() {
+    let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
+    for n in 0..2_000 {
+        sandbox.plugin(format!("{n}.txt"), "");
+    }
+    // The same tree, again and again.
+    let locations = vec!["plugins"; 2_000];
+    let running = sandbox.launcher(["run", "--grace-period", GRACE]).args(&locations).start();
+    let supervisor = running.supervisor();
+    let reads = || fs::read_dir(format!("/proc/{supervisor}/task")).is_ok_and(|tasks| tasks.count() >= 2);
+    wait_for("it searches", reads);
+    let log = assert_stops(running);
+    assert!(!log.contains("started"), "the control: the search was not over: {log}");
+}
+
+#[test]
+fn a_storm_of_reloads_is_overtaken_by_a_stop() {
+    let sandbox = Sandbox::new();
+    for n in 0..100 {
+        sandbox.plugin(format!("all_{n}.sh"), STAYING);
+    }
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+    wait_for("all run", || running.stdout().matches("] ready").count() == 100);
+    storm(&sandbox, "HUP", 2_000, running.pid());
+    let log = assert_stops(running);
+    assert!(log.contains("reloaded: 0 started"), "the control: it did reload: {log}");
+}
+
+#[test]
+fn requests_while_nobody_reads_cost_no_memory() {
+    let sandbox = Sandbox::new();
+    for n in 0..20 {
+        sandbox.plugin(format!("all_{n}.sh"), STAYING);
+    }
+    let mut running = sandbox.launcher(["run", "--grace-period", GRACE, "plugins"]).unread().start();
+    wait_for("all run", || sandbox.living().iter().filter(|process| process.command.contains("sleep")).count() == 20);
+    wait_for_rest(&running);
+    let supervisor = running.supervisor();
+    let before = memory(supervisor);
+    storm(&sandbox, "USR1", 10_000, running.pid());
+    wait_for_rest(&running);
+    let after = memory(supervisor);
+    // The control: as text the requests are a hundred times as much.
+    assert!(after <= before + 1_024, "{before} kB before, {after} kB after");
+    running.read_on();
+    running.wait_for_stdout("status");
+    assert_stops(running);
+}
+
+#[test]
+fn a_full_pipe_as_output_and_error_holds_up_no_stop() {
+    for end in ["TERM", "parent"] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho >ready\nexec yes\n")]);
+        let script = "exec \"$LAUNCHER\" run --grace-period 0.3 --parent-fd 0 plugins 2>&1";
+        let launch = sandbox.command("sh", ["-c", script]).unread().stdin(Stdio::piped());
+        let mut running = launch.start();
+        sandbox.wait_for_file("ready");
+        wait_for_rest(&running);
+        match end {
+            "TERM" => running.signal(end),
+            _ => running.close_stdin(),
+        }
+        assert_eq!(running.wait_within(limit()).status.code(), Some(0), "{end}");
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}

@@ -670,6 +670,27 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_stop_follows_when_nothing_is_left() {
+        let noon = noon();
+        for (then, expected, when_all_is_over) in [
+            (Then::Stop, "stopped", "stopped"),
+            (Then::End, "ended", "ended"),
+            (Then::Fail, "failed", "failed"),
+            (Then::StartAt(noon + SECOND), "waiting 1", "ended"),
+            (Then::Forget, "ended; Forget", "ended; Forget"),
+        ] {
+            for event in [Event::Found(Left::Nothing), Event::NothingLeft] {
+                let found = |is_over| cell(stopping(None, then, noon), event, rules(Restart::Never, is_over), noon);
+                assert_eq!(
+                    (found(false), found(true)),
+                    (expected.into(), when_all_is_over.into()),
+                    "{then:?} {event:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_stop_of_everything_looks_after_who_is_due_later() {
         let noon = noon();
         let running = State::Running { leader: 7, since: noon - SECOND };

@@ -144,3 +144,70 @@ impl Plugin {
         Known { id, path: &self.path, command: &self.command, content: self.content }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: u64 = 1;
+    const NEW: u64 = 2;
+
+    /// A plugin that was found and runs by this command, with this content.
+    fn runs(path: &str, command: &str, content: u64) -> Entry {
+        let mut entry = Entry::new(path.into(), Decision::Run { command: vec![command.into()], reason: String::new() });
+        entry.fingerprint.digest = content;
+        entry
+    }
+
+    fn is_wrong(path: &str) -> Entry {
+        Entry::new(path.into(), Decision::Error { reason: "no interpreter".into() })
+    }
+
+    /// What becomes of plugins that are there, all as `sh` with the old content, in words.
+    fn changes(known: &[&str], found: Vec<Entry>, are_all_new: bool, unreadable: &[&str]) -> Vec<String> {
+        let command = [OsString::from("sh")];
+        let known: Vec<Known<'_>> = known
+            .iter()
+            .zip(1..)
+            .map(|(path, id)| Known { id, path: Path::new(path), command: &command, content: OLD })
+            .collect();
+        let unreadable: Vec<PathBuf> = unreadable.iter().map(PathBuf::from).collect();
+        let words = |change| match change {
+            Change::Start(entry) => format!("start {}", entry.path.display()),
+            Change::Renew(id, entry) => format!("renew {id} {}", entry.path.display()),
+            Change::Keep(id) => format!("keep {id}"),
+            Change::Remove(id) => format!("remove {id}"),
+            Change::Refuse(entry) => format!("refuse {}", entry.path.display()),
+        };
+        compare(&known, found, are_all_new, &unreadable).into_iter().map(words).collect()
+    }
+
+    #[test]
+    fn only_what_changed_is_touched() {
+        let found = || vec![runs("p/a", "sh", OLD)];
+        assert_eq!(changes(&["p/a"], found(), false, &[]), ["keep 1"]);
+        assert_eq!(changes(&["p/a"], found(), true, &[]), ["renew 1 p/a"]);
+        assert_eq!(changes(&["p/a"], vec![runs("p/a", "sh", NEW)], false, &[]), ["renew 1 p/a"]);
+        assert_eq!(changes(&["p/a"], vec![runs("p/a", "bash", OLD)], false, &[]), ["renew 1 p/a"]);
+        assert_eq!(changes(&[], found(), false, &[]), ["start p/a"]);
+        assert_eq!(changes(&[], found(), true, &[]), ["start p/a"]);
+    }
+
+    #[test]
+    fn what_is_no_longer_found_is_removed_in_order() {
+        let found = vec![runs("p/b", "sh", OLD), Entry::skip("p/c".into(), "another role's")];
+        assert_eq!(changes(&["p/c", "p/b", "p/a"], found, false, &[]), ["keep 2", "remove 1", "remove 3"]);
+    }
+
+    #[test]
+    fn what_cannot_run_now_is_said_and_left_alone() {
+        assert_eq!(changes(&["p/a"], vec![is_wrong("p/a")], true, &[]), ["keep 1", "refuse p/a"]);
+        assert_eq!(changes(&[], vec![is_wrong("p/a")], false, &[]), ["refuse p/a"]);
+        assert_eq!(changes(&[], vec![Entry::skip("p/a".into(), "another role's")], true, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn below_what_cannot_be_read_all_is_left_alone() {
+        assert_eq!(changes(&["p/a", "q/b", "pp/c"], vec![], true, &["p"]), ["keep 1", "remove 2", "remove 3"]);
+    }
+}

@@ -9,6 +9,7 @@ mod plugins;
 mod processes;
 mod sandbox;
 
+mod above;
 mod check;
 mod cli;
 mod control;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::processes;
-use crate::sandbox::{Running, Sandbox, wait_for};
+use crate::sandbox::{self, Running, Sandbox, wait_for};
 
 /// Says who it is and which version, and stays.
 fn plugin(version: &str) -> String {
@@ -78,6 +78,40 @@ fn the_configuration_is_read_again() {
     running.signal("HUP");
     runs(&running, "all_two.sh", "v1");
     wait_for("the one no longer named is gone", || !processes::is_alive(one));
+}
+
+#[test]
+fn a_new_policy_holds_from_the_reload_on() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    let policy = |restart: &str| format!("extra_config:\n  plugin.all_x.restart: {restart}\n");
+    sandbox.write("lmcache.yaml", policy("never"));
+    let running = sandbox.run_json(&["--grace-period", "20", "--config", "lmcache.yaml"]).start();
+    running.wait_for_event("started", "all_x.sh");
+    sandbox.write("lmcache.yaml", policy("always"));
+    running.signal("HUP");
+    let started = running.wait_for_records("the new one", 2, |record| record["event"] == "started");
+    assert!(running.records().iter().all(|record| record["event"] != "restarting"), "{:?}", running.records());
+    sandbox::send("KILL", &[started[1]["pid"].number() as u32]);
+    running.wait_for_event("restarting", "all_x.sh");
+}
+
+#[test]
+fn what_was_removed_is_no_longer_reported() {
+    let sandbox = Sandbox::with([("all_removed.sh", &*plugin("v1")), ("all_stays.sh", &*plugin("v1"))]);
+    let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+    let removed = runs(&running, "all_removed.sh", "v1");
+    runs(&running, "all_stays.sh", "v1");
+    fs::remove_file(sandbox.path("plugins/all_removed.sh")).expect("removed");
+    running.signal("HUP");
+    wait_for("it is gone", || !processes::is_alive(removed));
+    // Forgotten when its end was seen: the first report without it is the last with anything of it.
+    let reports = || running.stdout().matches("status all_stays.sh: ").count();
+    wait_for("a report without it", || {
+        let (before, text) = (reports(), running.stdout());
+        running.signal("USR1");
+        wait_for("a report", || reports() > before);
+        !running.stdout()[text.len()..].contains("status all_removed.sh: ")
+    });
 }
 
 #[test]

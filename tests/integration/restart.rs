@@ -141,11 +141,8 @@ fn a_text_file_that_is_busy_is_tried_again() {
 fn the_notice_in_text_has_the_delay() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nexit 3\n")]);
     let running = sandbox.launcher(["run", "--restart", "on-failure", "plugins"]).start();
-    wait_for("a notice of the restart", || {
-        let text = running.stdout();
-        let mut notices = text.lines().filter(|line| line.starts_with("[launcher] ") && line.contains("all_x.sh"));
-        notices.any(|line| line.contains("restart") && line.contains('1'))
-    });
+    running.wait_for_stdout("[launcher] restarting all_x.sh in 1 s (restart 1): status 3\n");
+    running.wait_for_stdout("[launcher] restarting all_x.sh in 2 s (restart 2): status 3\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod takeover;
 
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
-use crate::control::address::Address;
+use crate::control::address::{self, Address};
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -50,7 +50,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         return Ok(0);
     }
     let has_program = !settings.program.is_empty();
-    let control = listen(&mut settings)?;
+    let control = listen(&arguments, &mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
     if parent.pid() == Some(sys::parent_pid()) {
@@ -102,8 +102,9 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
 }
 
 /// Opens the control socket. It never keeps PROGRAM from running.
-fn listen(settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
-    let Some(path) = settings.control.take() else { return Ok(None) };
+fn listen(arguments: &Arguments, settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
+    let of_file = settings.control.take();
+    let Some(path) = address::wanted(arguments).or(of_file) else { return Ok(None) };
     match Address::listen(&path) {
         Ok(control) => Ok(Some(control)),
         Err(problem) if settings.program.is_empty() => Err(Error::Usage(problem)),
@@ -283,11 +284,20 @@ impl Guard {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
                 }
-                // What the shell sees of us is what it would see of PROGRAM.
-                Report::ProgramStopped(number) => sys::deliver(number),
+                Report::ProgramStopped(number) => self.stop_as_program_did(number),
                 Report::ProgramEnded(change) => self.program_end = Some(change),
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
+        }
+    }
+
+    /// What the shell sees of us is what it would see of PROGRAM.
+    fn stop_as_program_did(&self, number: i32) {
+        // It may have given us the terminal that PROGRAM wanted since, not knowing of a stop that we had yet to follow.
+        if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
+            let _ = sys::kill_group(sys::own_group(), signal::CONT);
+        } else {
+            sys::deliver(number);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::sys::{self, Interest};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What to read.
@@ -33,9 +33,8 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    desk: Arc<Mutex<Desk>>,
-    /// A byte for each job, and one for each result.
-    wake: PipeWriter,
+    desk: Arc<(Mutex<Desk>, Condvar)>,
+    /// A byte for each result.
     woken: PipeReader,
     /// A job is being done.
     pub is_busy: bool,
@@ -54,20 +53,11 @@ impl Loader {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Loader> {
-        let desk: Arc<Mutex<Desk>> = Arc::default();
-        let desk_of_thread = Arc::clone(&desk);
-        let (mut jobs, wake) = io::pipe()?;
-        let (woken, mut results) = io::pipe()?;
-        thread::Builder::new().spawn(move || {
-            while let Ok(1) = jobs.read(&mut [0]) {
-                let job = lock(&desk_of_thread).job.take();
-                lock(&desk_of_thread).result = job.map(load);
-                if results.write_all(&[0]).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Loader { desk, wake, woken, is_busy: false })
+        let desk: Arc<(Mutex<Desk>, Condvar)> = Arc::default();
+        let of_thread = Arc::clone(&desk);
+        let (woken, results) = io::pipe()?;
+        thread::Builder::new().spawn(move || work(&of_thread.0, &of_thread.1, results))?;
+        Ok(Loader { desk, woken, is_busy: false })
     }
 
     pub fn search(&mut self, locations: Vec<Location>, identity: Identity) {
@@ -80,8 +70,10 @@ impl Loader {
 
     /// One job at a time: the one before has been taken.
     fn order(&mut self, job: Job) {
-        lock(&self.desk).job = Some(job);
-        self.is_busy = self.wake.write_all(&[0]).is_ok();
+        let (desk, is_there_a_job) = &*self.desk;
+        lock(desk).job = Some(job);
+        is_there_a_job.notify_one();
+        self.is_busy = true;
     }
 
     /// What was read, once [`Loader::news`] is readable; or why it cannot be used.
@@ -91,11 +83,28 @@ impl Loader {
         }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        lock(&self.desk).result.take()
+        lock(&self.desk.0).result.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
+    }
+}
+
+/// Does each job as it comes, for ever.
+fn work(desk: &Mutex<Desk>, is_there_a_job: &Condvar, mut results: PipeWriter) {
+    let mut locked = lock(desk);
+    loop {
+        if let Some(job) = locked.job.take() {
+            drop(locked);
+            let result = load(job);
+            lock(desk).result = Some(result);
+            // There is always room for it: what keeps it from being written passes.
+            while results.write_all(&[0]).is_err() {}
+            locked = lock(desk);
+        } else {
+            locked = is_there_a_job.wait(locked).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 

@@ -213,9 +213,8 @@ impl Pump {
     /// later is not.
     fn take_orders(&mut self) -> Taken {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut queue.is_woken) {
-            let _ = self.woken.read(&mut [0; 8]);
-        }
+        // A byte that could not be read would wake us for ever.
+        queue.is_woken = queue.is_woken && self.woken.read(&mut [0; 8]).is_err();
         let taken = queue.take();
         self.time = taken.time;
         taken

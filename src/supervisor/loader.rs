@@ -12,7 +12,7 @@ use crate::sys::{self, Interest};
 use crate::watch::Watch;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What to read.
@@ -51,9 +51,8 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    desk: Arc<Mutex<Desk>>,
-    /// A byte for each job, and one for each result.
-    wake: PipeWriter,
+    desk: Arc<(Mutex<Desk>, Condvar)>,
+    /// A byte for each answer.
     woken: PipeReader,
     /// A job is being done.
     pub is_busy: bool,
@@ -72,20 +71,11 @@ impl Loader {
     /// # Errors
     /// EMFILE, EAGAIN, ENOMEM.
     pub fn start() -> io::Result<Loader> {
-        let desk: Arc<Mutex<Desk>> = Arc::default();
-        let desk_of_thread = Arc::clone(&desk);
-        let (mut jobs, wake) = io::pipe()?;
-        let (woken, mut results) = io::pipe()?;
-        thread::Builder::new().spawn(move || {
-            while let Ok(1) = jobs.read(&mut [0]) {
-                let order = lock(&desk_of_thread).order.take();
-                lock(&desk_of_thread).answer = order.map(carry_out);
-                if results.write_all(&[0]).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Loader { desk, wake, woken, is_busy: false })
+        let desk: Arc<(Mutex<Desk>, Condvar)> = Arc::default();
+        let of_thread = Arc::clone(&desk);
+        let (woken, answers) = io::pipe()?;
+        thread::Builder::new().spawn(move || work(&of_thread.0, &of_thread.1, answers))?;
+        Ok(Loader { desk, woken, is_busy: false })
     }
 
     /// Has the locations searched.
@@ -103,8 +93,10 @@ impl Loader {
     /// One job at a time: the one before has been taken.
     fn order(&mut self, job: Job, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
         let order = Order { job, arguments: Arc::clone(arguments), is_watching: settings.is_watching, watch };
-        lock(&self.desk).order = Some(order);
-        self.is_busy = self.wake.write_all(&[0]).is_ok();
+        let (desk, is_there_an_order) = &*self.desk;
+        lock(desk).order = Some(order);
+        is_there_an_order.notify_one();
+        self.is_busy = true;
     }
 
     /// What came of the job, once [`Loader::news`] is readable.
@@ -114,11 +106,28 @@ impl Loader {
         }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        lock(&self.desk).answer.take()
+        lock(&self.desk.0).answer.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
+    }
+}
+
+/// Does each job as it comes, for ever.
+fn work(desk: &Mutex<Desk>, is_there_an_order: &Condvar, mut answers: PipeWriter) {
+    let mut locked = lock(desk);
+    loop {
+        if let Some(order) = locked.order.take() {
+            drop(locked);
+            let answer = carry_out(order);
+            lock(desk).answer = Some(answer);
+            // There is always room for it: what keeps it from being written passes.
+            while answers.write_all(&[0]).is_err() {}
+            locked = lock(desk);
+        } else {
+            locked = is_there_an_order.wait(locked).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 

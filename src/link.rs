@@ -172,6 +172,8 @@ mod tests {
         assert_eq!((received.messages, received.is_over), (orders.to_vec(), false));
         let received = guard.receive::<Report>();
         assert_eq!((received.messages, received.is_over), (reports.to_vec(), false));
+        let received = guard.receive::<Report>();
+        assert_eq!((received.messages, received.is_over), (Vec::new(), false), "nothing has come, and more may");
     }
 
     #[test]

@@ -127,7 +127,10 @@ mod tests {
         let numbers: Vec<usize> = (0..=401).filter(|number| things.get(number).is_some()).collect();
         assert_eq!((numbers, things.numbers()), (vec![2, 9, 400], vec![2, 9, 400]));
         assert_eq!(things.values().copied().collect::<Vec<_>>(), [20, 91, 4000]);
+        assert_eq!(things.iter().map(|(number, _)| number).collect::<Vec<_>>(), [2, 9, 400]);
         assert_eq!((things.oldest(), things.len(), things.is_empty()), (Some(2), 3, false));
+        let nothing = Numbered::<usize, ()>::new();
+        assert_eq!((nothing.oldest(), nothing.len(), nothing.is_empty()), (None, 0, true));
     }
 
     #[test]

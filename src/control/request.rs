@@ -135,6 +135,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_request_is_said() {
+        for (line, expected) in [
+            ("stat", "unknown request; known are status, reload, start, stop and restart"),
+            ("reload x", "reload takes no names"),
+            ("start", "which plugin? name at least one"),
+            ("stop \"x", "a name's quote has no end"),
+            ("stop \"\\q\"", "a quoted name is no JSON string"),
+        ] {
+            assert_eq!(Request::parse(line.as_bytes()), Err(expected.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_could_be_misread_are_quoted() {
+        for (name, expected) in [
+            ("b/all_a.sh", "stop b/all_a.sh\n"),
+            ("\u{e4}.sh", "stop \u{e4}.sh\n"),
+            ("a\"b", "stop a\"b\n"),
+            ("a b", "stop \"a b\"\n"),
+            ("\"", "stop \"\\\"\"\n"),
+            ("", "stop \"\"\n"),
+            ("\u{7f}", "stop \"\u{7f}\"\n"),
+        ] {
+            let line = Request::Stop(some(&[name])).line();
+            assert_eq!(String::from_utf8(line).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_request_that_was_written_is_read_as_it_was() {
         let names = ["all_a.sh", "a b.sh", "\"", "", "a\nb", "ä\u{2028}", "\u{7f}", "back\\slash"];
         let mut names = some(&names);

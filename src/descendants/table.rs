@@ -94,6 +94,17 @@ mod tests {
     }
 
     #[test]
+    fn a_state_tells_what_reaches_a_process() {
+        for (state, is_stopped, is_uninterruptible) in
+            [(b'T', true, false), (b'D', false, true), (b'S', false, false), (b'?', false, false)]
+        {
+            let process = process(1, 0, state);
+            assert_eq!(process.is_stopped(), is_stopped, "{state}");
+            assert_eq!(process.is_uninterruptible(), is_uninterruptible, "{state}");
+        }
+    }
+
+    #[test]
     fn descendants_are_found_at_any_depth_and_in_any_order() {
         let all = [
             process(1, 0, b'S'),

@@ -619,6 +619,40 @@ mod tests {
     }
 
     #[test]
+    fn each_state_answers_every_question() {
+        let noon = noon();
+        let unwanted = |then| State::stopping(None, false, noon + GRACE, noon, then);
+        let all = [
+            (State::Waiting { until: noon }, "backoff, works, on its way"),
+            (State::Waiting { until: noon + SECOND }, "backoff, works"),
+            (State::Forking, "running, works, on its way"),
+            (State::Starting { leader: 7, since: noon }, "running, works, since, on its way"),
+            (State::Running { leader: 7, since: noon }, "running, works, since"),
+            (unwanted(Then::StartAt(noon)), "backoff, works, on its way"),
+            (stopping(Some(7), Then::StartAt(noon), noon), "stopping, works, on its way"),
+            (stopping(None, Then::End, noon), "stopping, works, on its way"),
+            (stopping(None, Then::Forget, noon), "stopping, works, on its way, leaving"),
+            (stopping(None, Then::Stop, noon), "stopping, works, on its way, on request"),
+            (State::Stopped, "stopped, works, on request"),
+            (State::Ended, "ended"),
+            (State::Failed, "failed, badly"),
+        ];
+        for (state, expected) in all {
+            let questions = [
+                (state.has_work(), "works"),
+                (state.since() == Some(noon), "since"),
+                (state.is_on_its_way(noon), "on its way"),
+                (state.is_leaving(), "leaving"),
+                (state.is_stopped_on_request(), "on request"),
+                (state.has_failed(), "badly"),
+            ];
+            let yes = questions.into_iter().filter_map(|(answer, word)| answer.then_some(word));
+            let words: Vec<&str> = std::iter::once(state.name()).chain(yes).collect();
+            assert_eq!(words.join(", "), expected, "{state:?}");
+        }
+    }
+
+    #[test]
     fn the_policy_decides_by_how_it_ended() {
         let noon = noon();
         let running = State::Running { leader: 7, since: noon - SECOND };

@@ -298,8 +298,12 @@ fn the_launcher_ends_when_no_plugin_runs_and_takes_what_they_left_with_it() {
 
 #[test]
 fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
-    let deaf = "#!/bin/bash\ntrap '' TERM\n(while :; do sleep 0.1; done) &\necho ready\nwhile :; do sleep 0.1; done\n";
-    let sandbox = Sandbox::with([("all_deaf.sh", deaf)]);
+    // Beside its group, what it left to us: one of it hears SIGTERM, the other one does not.
+    let left = "for answer in 'touch heard; exit' ''; do\n\
+        setsid --fork bash -c \"trap '$answer' TERM; echo >>left; while :; do sleep 0.02; done\" >/dev/null 2>&1\ndone\n";
+    let deaf = "trap '' TERM\n(while :; do sleep 0.1; done) &\n\
+        until [ -s left ] && [ $(wc -l <left) = 2 ]; do sleep 0.02; done\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("all_deaf.sh", &*format!("#!/bin/bash\n{left}{deaf}"))]);
     let script = "mount -t tmpfs none /proc && exec \"$LAUNCHER\" run --grace-period 0.5 plugins";
     let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
     running.wait_for_stdout("[all_deaf.sh] ready");
@@ -307,6 +311,7 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
     let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
     assert_eq!(done.status.code(), Some(0));
     assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
+    assert!(sandbox.path("heard").exists(), "what was left was asked to end");
     sandbox.assert_nothing_left(Duration::ZERO);
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
 
@@ -82,17 +83,28 @@ fn the_configuration_is_read_again() {
 
 #[test]
 fn a_new_policy_holds_from_the_reload_on() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
-    let policy = |restart: &str| format!("extra_config:\n  plugin.all_x.restart: {restart}\n");
+    let stays = "#!/bin/sh\necho here\nexec sleep 1000\n";
+    let sandbox = Sandbox::with([("all_anew.sh", stays), ("all_kept.rb", stays)]);
+    let policy = |restart: &str| format!("extra_config:\n  plugin.launcher.restart: {restart}\n");
     sandbox.write("lmcache.yaml", policy("never"));
     let running = sandbox.run_json(&["--grace-period", "20", "--config", "lmcache.yaml"]).start();
-    running.wait_for_event("started", "all_x.sh");
+    let [_, kept] = ["all_anew.sh", "all_kept.rb"].map(|name| {
+        running.wait_for_event("output", name);
+        running.wait_for_event("started", name)["pid"].number() as u32
+    });
+    // What could not be started now runs on as it is.
+    sandbox.plugin("all_kept.rb", "#!/opt/none/ruby\n");
     sandbox.write("lmcache.yaml", policy("always"));
     running.signal("HUP");
-    let started = running.wait_for_records("the new one", 2, |record| record["event"] == "started");
-    assert!(running.records().iter().all(|record| record["event"] != "restarting"), "{:?}", running.records());
-    sandbox::send("KILL", &[started[1]["pid"].number() as u32]);
-    running.wait_for_event("restarting", "all_x.sh");
+    let is_start = |record: &Json| record["event"] == "started" && record["plugin"] == "all_anew.sh";
+    let anew = running.wait_for_records("it is started anew", 2, is_start)[1]["pid"].number() as u32;
+    running.wait_for_event("failed", "all_kept.rb");
+    sandbox::send("KILL", &[anew, kept]);
+    for name in ["all_anew.sh", "all_kept.rb"] {
+        let is_restart = |record: &Json| record["event"] == "restarting" && record["plugin"] == name;
+        let is_of_this_end = |record: &Json| is_restart(record) && record["reason"] == "signal 9 (SIGKILL)";
+        running.wait_for_records("it is started again", 1, is_of_this_end);
+    }
 }
 
 #[test]

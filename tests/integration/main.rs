@@ -9,6 +9,7 @@ mod plugins;
 mod processes;
 mod sandbox;
 
+mod bare;
 mod check;
 mod cli;
 mod discovery;

@@ -4,6 +4,7 @@
 //! A scenario is a row of `SCENARIOS`: where it happens, the script, and what is done to it, step by step. In scripts `SH` is each shell
 //! in turn, and `./r` starts what follows: bare, or below the launcher.
 
+use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -149,6 +150,14 @@ impl Scene<'_> {
                 let pid = self.targets(rest)[0] as u32;
                 self.wait(step, || is_stopped(pid) == (verb == "stopped"))?;
             }
+            "foreground" => {
+                let stat = format!("/proc/{}/stat", self.top());
+                let is_in_foreground = |stat: String| {
+                    let mut fields = stat.rsplit(") ").next().into_iter().flat_map(|rest| rest.split(' '));
+                    fields.nth(2) == fields.nth(2)
+                };
+                self.wait(step, || fs::read_to_string(&stat).is_ok_and(is_in_foreground))?;
+            }
             "gone" => {
                 let pid = self.targets(rest)[0] as u32;
                 self.wait(step, || !processes::is_alive(pid))?;
@@ -278,7 +287,7 @@ const SCENARIOS: &[Scenario] = &[
     (
         "what is inherited beside",
         Plain,
-        "umask 027; ulimit -n 100; ulimit -c 0; exec 7<r; cd /; LISTEN_PID=1 LISTEN_FDS=1 nice \"$SANDBOX/r\" true; cd \"$SANDBOX\"; nice ./r SH inherited.sh",
+        "umask 027; ulimit -n 100; ulimit -c 0; exec 7<r; nice ./r SH inherited.sh",
         "see done",
     ),
     ("sockets of systemd", Plain, "LISTEN_PID=$$ LISTEN_FDS=1 exec ./r SH inherited.sh", "see done"),
@@ -325,7 +334,7 @@ const SCENARIOS: &[Scenario] = &[
     (
         "signals to its group and to it, as timeout sends them",
         Plain,
-        "timeout -k 50 0.3 ./r perl probe.pl p 4; echo \"status $?\"",
+        "timeout -k 50 2 ./r perl probe.pl p 4; echo \"status $?\"",
         "see p ready; see p 15; send 64 p",
     ),
     (
@@ -445,7 +454,7 @@ const SCENARIOS: &[Scenario] = &[
         "Ctrl-Z, bg, fg",
         Typed,
         "./r SH trap.sh",
-        "see ready; key Z; stopped top; prompt; type bg; running top; prompt; type fg; send TERM top; prompt; type echo $? >>seen; see 9",
+        "see ready; key Z; stopped top; prompt; type bg; running top; prompt; type fg; foreground; send TERM top; prompt; type echo $? >>seen; see 9",
     ),
     (
         "Ctrl-Z twice",
@@ -549,7 +558,7 @@ const ONCE: &[Scenario] = &[
     (
         "every signal that ends",
         Plain,
-        "for n in $(seq 64); do case $n in 17 | 18 | 19 | 20 | 21 | 22 | 23 | 28) continue ;; esac; (env --default-signal ${UNDER:+$LAUNCHER run --} sh -c \"kill -s $n \\$\\$; exec sleep 1000\"; echo \"$n $?\" >>seen) & [ $((n % 16)) != 15 ] || wait; done 2>/dev/null; wait",
+        "for n in $(seq 64); do case $n in 17 | 18 | 19 | 20 | 21 | 22 | 23 | 28 | 32 | 33) continue ;; esac; (env --default-signal ${UNDER:+$LAUNCHER run --} sh -c \"kill -s $n \\$\\$; exec sleep 1000\"; echo \"$n $?\" >>seen) & [ $((n % 16)) != 15 ] || wait; done 2>/dev/null; wait",
         "",
     ),
     ("every signal, once", Plain, "exec ./r perl probe.pl p 3", "see p ready; signals p; send 64 top"),

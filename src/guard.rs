@@ -9,6 +9,7 @@ mod takeover;
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
 use crate::control::address::{self, Address};
+use crate::descendants;
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 
 /// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
 /// it, and a service manager signals every process of a container one by one.
-const TOGETHER: Duration = Duration::from_millis(10);
+const TOGETHER: Duration = Duration::from_millis(50);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How often to look around where the kernel denies what would tell us.
@@ -87,6 +88,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 witness,
                 address,
                 program: None,
+                program_pid: None,
                 program_end: None,
                 has_program,
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
@@ -126,6 +128,7 @@ struct Guard {
     address: Option<Address>,
     /// Readable when PROGRAM has ended.
     program: Option<OwnedFd>,
+    program_pid: Option<Pid>,
     program_end: Option<Change>,
     has_program: bool,
     is_hang_up_ignored: bool,
@@ -229,8 +232,8 @@ impl Guard {
         let is_leader = sys::session_of(0) == Some(sys::own_pid());
         for Arrived { number, origin } in gathered {
             let is_everybodys = match origin {
-                // A hang-up comes to the leader of the session alone.
-                Origin::Terminal => number != signal::HUP || !is_leader,
+                // A hang-up comes to the leader of the session alone, and SIGCONT behind it.
+                Origin::Terminal => !matches!(number, signal::HUP | signal::CONT) || !is_leader,
                 Origin::Process(_) | Origin::Kernel => seen >> (number - 1) & 1 == 1,
             };
             if !is_everybodys {
@@ -279,6 +282,7 @@ impl Guard {
             match report {
                 Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {
+                    self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
                     if let (Some(program), Some(epoll)) = (&self.program, epoll) {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
@@ -297,8 +301,14 @@ impl Guard {
         if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
             let _ = sys::kill_group(sys::own_group(), signal::CONT);
         } else {
-            sys::deliver(number);
+            sys::deliver(number, || self.is_program_stopped());
         }
+    }
+
+    /// It may have been continued since that was reported. Where /proc cannot say, or is another namespace's, it was not.
+    fn is_program_stopped(&self) -> bool {
+        let process = self.program_pid.and_then(descendants::process);
+        process.is_none_or(|process| process.parent != self.supervisor || matches!(process.state, b'T' | b't'))
     }
 
     /// A supervisor that somebody stopped must hear it too. If it is gone already, its end is about to be reaped.

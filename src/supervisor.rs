@@ -451,7 +451,7 @@ impl Supervisor {
                 Reaped::Ended(pid, change) => self.note_end(pid, change),
                 Reaped::Stopped(pid, number) => {
                     if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
-                        job.note_stop(number, self.link.as_ref());
+                        job.note_stop(number, self.guard, self.link.as_ref());
                     }
                 }
                 Reaped::Continued(pid) => {

@@ -1,6 +1,6 @@
 //! Who else got a signal? kill(2) does not tell a process whether it alone was meant, or its whole group, or everything
-//! in its container. The witness is a process in our caller's group that does nothing but block all signals: what is
-//! pending there as well came to all, and PROGRAM, which is in the same group, has had it.
+//! in its container. The witness is a process in our caller's group that does nothing but note all signals: what came
+//! there as well came to all, and PROGRAM, which is in the same group, has had it.
 
 use crate::sys::{self, Interest, Signals};
 use std::io::{self, Read, Write};
@@ -49,13 +49,18 @@ impl Stand {
         sys::die_when_parent_ends();
         sys::set_name(c"plugin-witness");
         let Ok(signals) = Signals::open() else { return };
-        while let Ok(1) = self.0.read(&mut [0]) {
-            let mut seen: u64 = 0;
+        let mut seen: u64 = 0;
+        // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
+        while let Ok([is_asked, _]) = sys::wait_readable([Some(self.0.as_fd()), Some(signals.as_fd())], None) {
             while let Some(arrived) = signals.take() {
                 seen |= 1 << (arrived.number - 1);
             }
-            if self.0.write_all(&seen.to_ne_bytes()).is_err() {
-                return;
+            if is_asked {
+                let answered = self.0.read_exact(&mut [0]).and_then(|()| self.0.write_all(&seen.to_ne_bytes()));
+                if answered.is_err() {
+                    return;
+                }
+                seen = 0;
             }
         }
     }

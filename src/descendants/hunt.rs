@@ -26,9 +26,12 @@ pub struct Killed {
 
 impl Hunt {
     /// Sends SIGTERM to a whole group without looking who is in it. What its processes start from now on is theirs.
+    /// A leader that was just forked may not be in it yet: it is not asked, but found by the next search.
     pub fn ask_group(&mut self, group: Pid) {
-        self.asked_groups.insert(group);
-        let _ = sys::kill_group(group, signal::TERM);
+        if sys::group_of(group).is_none_or(|of_leader| of_leader == group) {
+            self.asked_groups.insert(group);
+            let _ = sys::kill_group(group, signal::TERM);
+        }
     }
 
     /// Sends SIGTERM to every process that has not had it, and wakes those that are stopped. What a process starts after

@@ -63,9 +63,12 @@ impl Job {
         }
     }
 
-    pub fn note_stop(&self, number: i32, link: Option<&Link>) {
-        if let Some(link) = link {
-            link.send(&Report::ProgramStopped(number));
+    pub fn note_stop(&self, number: i32, guard: Pid, link: Option<&Link>) {
+        match link {
+            // From here, as its continuation, so that neither overtakes the other.
+            Some(_) if number == signal::STOP => drop(sys::kill(guard, signal::STOP)),
+            Some(link) => link.send(&Report::ProgramStopped(number)),
+            None => {}
         }
     }
 

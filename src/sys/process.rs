@@ -225,7 +225,7 @@ pub fn die_of(number: i32) {
     let none = libc::RLimit { soft: 0, hard: 0 };
     // SAFETY: `none` is valid for the call.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
-    signal::deliver(number);
+    signal::deliver(number, || true);
 }
 
 /// Marks this process and all that it will start, through fork and exec and whatever becomes of the environment.

@@ -18,6 +18,7 @@ pub const SEGV: i32 = 11;
 pub const PIPE: i32 = 13;
 pub const TERM: i32 = 15;
 pub const CONT: i32 = 18;
+pub const STOP: i32 = 19;
 pub const TSTP: i32 = 20;
 pub const TTIN: i32 = 21;
 pub const TTOU: i32 = 22;
@@ -119,7 +120,9 @@ pub fn block_signals(open: &[i32]) -> SignalState {
 
 /// Lets a signal that this process blocks act on it as if it had come now, by its default action: the process stops, or
 /// ends, or neither, as the kernel decides (signal(7), setpgid(2) on orphaned process groups).
-pub fn deliver(number: i32) {
+///
+/// `is_due` is asked when the signal is pending: a SIGCONT that comes from then on takes a stop back (signal(7)).
+pub fn deliver(number: i32, is_due: impl FnOnce() -> bool) {
     let mut one = libc::SigSet::EMPTY;
     one.0[0] |= 1 << (number - 1);
     // SAFETY: the sets are valid for the calls. kill(2) and not raise(3), which would want libc's idea of this thread.
@@ -127,6 +130,11 @@ pub fn deliver(number: i32) {
         let mut before = libc::SigSet::EMPTY;
         libc::signal(number, libc::SIG_DFL);
         libc::kill(std::process::id() as c_int, number);
+        if !is_due() {
+            // Ignored, it is no longer pending.
+            libc::signal(number, libc::SIG_IGN);
+            libc::signal(number, libc::SIG_DFL);
+        }
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &one, &mut before);
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
     }

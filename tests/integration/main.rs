@@ -10,6 +10,7 @@ mod processes;
 mod sandbox;
 
 mod above;
+mod bare;
 mod check;
 mod cli;
 mod control;

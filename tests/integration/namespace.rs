@@ -7,7 +7,13 @@ use crate::sandbox::{Launch, Sandbox};
 
 /// The command, in new namespaces of these kinds (options of `unshare`).
 pub fn command<'s>(sandbox: &'s Sandbox, kinds: &[&str], command: &[&str]) -> Launch<'s> {
-    sandbox.command("unshare", user_namespace()).args(kinds).args(command)
+    let words = words(kinds);
+    sandbox.command(words[0], &words[1..]).args(command)
+}
+
+/// What stands before such a command.
+pub fn words<'k>(kinds: &[&'k str]) -> Vec<&'k str> {
+    [&["unshare"], user_namespace(), kinds].concat()
 }
 
 /// What an ordinary user needs to be allowed the rest.

@@ -5,7 +5,9 @@ usage: terminal.py ROWS COLUMNS COMMAND [ARGUMENT...]
 import fcntl
 import os
 import pty
+import resource
 import select
+import signal
 import struct
 import sys
 import termios
@@ -14,6 +16,8 @@ rows, columns, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 child, terminal = pty.fork()
 if child == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+        signal.signal(number, signal.SIG_DFL)
     os.execvp(command[0], command)
 
 sources = [0, terminal]
@@ -31,4 +35,8 @@ while terminal in sources:
             os.write(1, data)
 
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-sys.exit(status if status >= 0 else 128 - status)
+if status < 0:  # ends as the command has ended
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+    os.kill(os.getpid(), -status)
+sys.exit(status)

@@ -77,6 +77,7 @@ impl Loader {
         let (mut jobs, wake) = io::pipe()?;
         let (woken, mut results) = io::pipe()?;
         thread::Builder::new().spawn(move || {
+            sys::block_signals_of_thread();
             while let Ok(1) = jobs.read(&mut [0]) {
                 let order = lock(&desk_of_thread).order.take();
                 lock(&desk_of_thread).answer = order.map(carry_out);

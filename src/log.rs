@@ -107,6 +107,7 @@ impl Log {
         let pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output, look)?;
         let has_lost_of_pump = Arc::clone(&has_lost);
         thread::Builder::new().stack_size(STACK).spawn(move || {
+            sys::block_signals_of_thread();
             has_lost_of_pump.store(pump.run(), Ordering::Release);
             drop(end);
         })?;

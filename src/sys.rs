@@ -18,7 +18,7 @@ pub use child::*;
 pub use descriptor::*;
 pub use inotify::*;
 pub use process::*;
-pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver};
+pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, block_signals_of_thread, deliver};
 pub use terminal::*;
 pub use wait::*;
 

@@ -233,8 +233,8 @@ pub fn step(state: State, event: Event, rules: Rules, backoff: &mut Backoff, now
     match state {
         State::Waiting { until } => waiting(until, event, rules, backoff, now),
         State::Forking => forking(event, rules, backoff, now),
-        State::Starting { leader, since } => starting(leader, since, event, rules, backoff, now),
-        State::Running { leader, since } => running(leader, since, event, rules, backoff, now),
+        State::Starting { leader, since } => starting(leader, event, rules, backoff, now),
+        State::Running { leader, since } => running(leader, event, rules, backoff, now),
         State::Stopping(stopping) => ending(stopping, event, rules, backoff, now),
         State::Stopped | State::Ended | State::Failed => at_rest(state, event, rules, backoff, now),
     }
@@ -626,8 +626,8 @@ mod tests {
             (State::Waiting { until: noon }, "backoff, works, on its way"),
             (State::Waiting { until: noon + SECOND }, "backoff, works"),
             (State::Forking, "running, works, on its way"),
-            (State::Starting { leader: 7, since: noon }, "running, works, since, on its way"),
-            (State::Running { leader: 7, since: noon }, "running, works, since"),
+            (State::Starting { leader: 7, since: noon }, "running, works, on its way"),
+            (State::Running { leader: 7, since: noon }, "running, works"),
             (unwanted(Then::StartAt(noon)), "backoff, works, on its way"),
             (stopping(Some(7), Then::StartAt(noon), noon), "stopping, works, on its way"),
             (stopping(None, Then::End, noon), "stopping, works, on its way"),
@@ -640,7 +640,6 @@ mod tests {
         for (state, expected) in all {
             let questions = [
                 (state.has_work(), "works"),
-                (state.since() == Some(noon), "since"),
                 (state.is_on_its_way(noon), "on its way"),
                 (state.is_leaving(), "leaving"),
                 (state.is_stopped_on_request(), "on request"),

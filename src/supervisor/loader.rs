@@ -116,6 +116,7 @@ impl Loader {
 
 /// Does each job as it comes, for ever.
 fn work(desk: &Mutex<Desk>, is_there_an_order: &Condvar, mut answers: PipeWriter) {
+    sys::block_signals_of_thread();
     let mut locked = lock(desk);
     loop {
         if let Some(order) = locked.order.take() {

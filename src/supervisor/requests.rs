@@ -54,7 +54,11 @@ impl Supervisor {
         if names.is_empty() {
             return Ok(self.plugins.numbers());
         }
-        let id_of = |name: &OsString| self.plugins.iter().find(|(_, plugin)| plugin.name == *name).map(|(id, _)| id);
+        // One that is on its way out may have its successor's name.
+        let id_of = |name: &OsString| {
+            let named = self.plugins.iter().filter(|(_, plugin)| plugin.name == *name);
+            named.min_by_key(|(_, plugin)| plugin.state.is_leaving()).map(|(id, _)| id)
+        };
         // Once each, however often it is named.
         let mut ids = Vec::new();
         for name in names {

@@ -118,6 +118,13 @@ pub fn block_signals(open: &[i32]) -> SignalState {
     inherited
 }
 
+/// Blocks all signals for this thread. libc opens the two that it uses itself (33 and 34) when a process gets its second
+/// thread, and either would end the process.
+pub fn block_signals_of_thread() {
+    // SAFETY: the set is valid for the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &libc::SigSet::FULL, ptr::null_mut()) };
+}
+
 /// Lets a signal that this process blocks act on it as if it had come now, by its default action: the process stops, or
 /// ends, or neither, as the kernel decides (signal(7), setpgid(2) on orphaned process groups).
 ///

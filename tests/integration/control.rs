@@ -223,6 +223,19 @@ fn what_a_client_wants_is_done_whether_or_not_it_waits() {
 }
 
 #[test]
+fn a_name_means_who_runs_and_not_who_is_on_its_way_out() {
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("old/all_x.sh", deaf)]);
+    let running = run(&sandbox, &["--grace-period", "1"]).start();
+    running.wait_for_stdout("ready");
+    fs::rename(sandbox.path("plugins/old"), sandbox.path("plugins/new")).expect("renamed");
+    asked(&sandbox, 0, "reload", &[]);
+    asked(&sandbox, 0, "stop", &["all_x.sh"]);
+    wait_for("the old one is gone", || plugins(&sandbox).len() == 1);
+    assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopped");
+}
+
+#[test]
 fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     let sandbox = Sandbox::with([("a/all_x.sh", RUNS), ("b/all_x.sh", RUNS), ("all a \"b\".sh", RUNS)]);
     let running = run(&sandbox, &[]).start();

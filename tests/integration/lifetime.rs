@@ -228,6 +228,20 @@ fn a_guard_whose_messages_nobody_reads_stops_everything() {
 }
 
 #[test]
+fn no_signal_but_the_asking_and_the_uncatchable_ends_the_supervisor() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let running = sandbox.launcher(["run", "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    let supervisor = running.supervisor();
+    // KILL and STOP, and INT, QUIT and TERM. Those that libc uses for itself, from 32 on, are among the others.
+    for number in (1..=64).filter(|number| ![2, 3, 9, 15, 19].contains(number)) {
+        sandbox::send(&number.to_string(), &[supervisor]);
+    }
+    running.signal("TERM");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
 fn a_killed_supervisor_is_told_by_status_137() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
     let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).start();

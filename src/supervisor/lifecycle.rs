@@ -233,8 +233,8 @@ pub fn step(state: State, event: Event, rules: Rules, backoff: &mut Backoff, now
     match state {
         State::Waiting { until } => waiting(until, event, rules, backoff, now),
         State::Forking => forking(event, rules, backoff, now),
-        State::Starting { leader, since } => starting(leader, event, rules, backoff, now),
-        State::Running { leader, since } => running(leader, event, rules, backoff, now),
+        State::Starting { leader, since } => starting(leader, since, event, rules, backoff, now),
+        State::Running { leader, since } => running(leader, since, event, rules, backoff, now),
         State::Stopping(stopping) => ending(stopping, event, rules, backoff, now),
         State::Stopped | State::Ended | State::Failed => at_rest(state, event, rules, backoff, now),
     }

@@ -498,7 +498,8 @@ impl Supervisor {
         self.take_outcome_of_program();
         let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
         job.note_end(change, self.link.as_ref());
-        if !self.plugins.is_empty() {
+        // Where nobody named a location, we are not there.
+        if self.settings.locations.is_some() {
             let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
             self.say(&Notice::ProgramExited { program, change });
         }

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::time::Duration;
 
 use crate::json::Json;
+use crate::processes;
 use crate::sandbox::{self, Sandbox, wait_for, within};
 
 const PIECE: usize = 65_536;
@@ -461,16 +462,9 @@ fn an_idle_plugin_costs_little_memory() {
         let running = sandbox.launcher(["run", "plugins"]).start();
         within(sandbox::PATIENCE, "all are ready", || running.stdout().matches("] ready\n").count() == plugins);
         let supervisor = running.supervisor();
-        [running.pid(), supervisor].into_iter().map(private_kilobytes).sum::<usize>()
+        [running.pid(), supervisor].into_iter().map(|pid| processes::status_figure(pid, "RssAnon")).sum::<usize>()
     };
     let (one, many) = (cost(1), cost(1 + PLUGINS));
     let each = many.saturating_sub(one) / PLUGINS;
     assert!(each <= 20, "{each} kB for each plugin: {one} kB with one, {many} kB with {}", 1 + PLUGINS);
-}
-
-/// What a process has for itself in memory.
-fn private_kilobytes(pid: u32) -> usize {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).sum()
 }

@@ -50,6 +50,13 @@ pub fn read(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, group, state, command, kind: None })
 }
 
+/// A figure of /proc/PID/status, which everybody may read: how many, or how many kB.
+pub fn status_figure(pid: u32, name: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let figure = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a figure");
+    figure.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// How often the threads of a process gave up the processor by themselves.
 pub fn context_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");

@@ -7,9 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::processes;
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Launch, Sandbox};
 
 const SLEEPING: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+/// The launcher as nobody has had it ignore a signal: who runs these tests in the background of a shell has.
+fn with_default_signals<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Launch<'s> {
+    let reset = "$SIG{$_} = 'DEFAULT' for qw(HUP INT QUIT PIPE TERM USR1); exec @ARGV or die";
+    sandbox.command("perl", ["-e", reset, sandbox::LAUNCHER]).args(arguments)
+}
 
 #[test]
 fn all_256_exit_codes_come_back() {
@@ -25,8 +31,8 @@ fn the_end_by_a_signal_is_seen_as_one_and_leaves_no_core() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     for (signal, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("TERM", 15)]
     {
-        let launcher = ["run", "plugins", "--", "sh", "-c", &format!("kill -{signal} $$")];
-        let done = sandbox.launcher(launcher).output();
+        let program = ["--", "sh", "-c", &format!("kill -{signal} $$")];
+        let done = with_default_signals(&sandbox, &["run", "plugins"]).args(program).output();
         assert_eq!(done.status.signal(), Some(number), "{signal}");
         assert!(!done.status.core_dumped(), "{signal}");
         sandbox.assert_nothing_left(Duration::ZERO);
@@ -116,7 +122,8 @@ fn a_program_has_the_launchers_environment_and_directory() {
 fn signals_of_a_program_are_neither_blocked_nor_ignored() {
     let sandbox = Sandbox::new();
     let script = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
-    let done = sandbox.launcher(["run", "--quiet", "plugins", "--", "sh", "-c", script]).output();
+    let arguments = ["run", "--quiet", "plugins", "--", "sh", "-c", script];
+    let done = with_default_signals(&sandbox, &arguments).output();
     let lines: Vec<_> = done.text().lines().map(str::to_owned).collect();
     crate::environment::assert_default_signals(&lines);
 }

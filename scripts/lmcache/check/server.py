@@ -23,7 +23,8 @@ from packages import with_class
 
 REPORTER = Path(__file__).parents[2] / "plugins" / "all_metrics_reporter.py"
 KEY = "a-key-that-no-log-has"
-LIMIT_SECONDS = 10.0
+# The server's own end included, which alone takes some seconds on a busy machine.
+LIMIT_SECONDS = 30.0
 
 # How a plugin comes by the key of a server: in which way it is started, and whether it then has it.
 BY_VARIABLE = "key in a variable"

@@ -2,12 +2,15 @@
 //! files are read by the loader's thread, output is moved by the log's. What happens to a plugin is decided in
 //! `lifecycle`; here what came becomes events, and `perform` does what they order.
 
-mod above;
 mod backoff;
+mod children;
 mod job;
 mod lifecycle;
 mod loader;
+mod orders;
 mod perform;
+mod reading;
+mod recursion;
 mod reload;
 mod requests;
 #[cfg(test)]
@@ -22,20 +25,19 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
-use crate::link::{Link, Order, Report};
+use crate::link::{Link, Report};
 use crate::log::{Counters, Log, PluginId, Stream};
 use crate::notice::{Notice, ReloadCounts, Status};
 use crate::numbered::{Numbered, Sorted};
 use crate::parent::ParentWatch;
-use crate::plugin::plan::Plan;
 use crate::settings::{Policy, Settings};
-use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, Reaped, SignalState, Signals, signal};
+use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, SignalState, Signals};
 use crate::watch::{Changes, Watch};
 use crate::witness::Stand;
 use backoff::Backoff;
 use job::Job;
 use lifecycle::{Event, State};
-use loader::{Loaded, Loader};
+use loader::Loader;
 use requests::{Pending, Reloads};
 use spawn::Inherited;
 use std::collections::HashMap;
@@ -51,7 +53,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stopping::Ending;
 
-pub use above::refuse_circle;
+pub use recursion::refuse_circle;
 
 /// How often to look at everything where the kernel refuses to wait for it.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
@@ -286,6 +288,10 @@ impl Supervisor {
         self.say(&Notice::Warning { plugin: None, reason });
     }
 
+    fn is_program_running(&self) -> bool {
+        self.job.as_ref().is_some_and(Job::is_running)
+    }
+
     // ------------------------------------------------------------ the loop
 
     /// Waits, takes what came, and does what is due, until nothing is left to do.
@@ -380,239 +386,6 @@ impl Supervisor {
             parent.unregister(&self.epoll);
         }
         (self.guard_end, self.link, self.parent) = (None, None, None);
-    }
-
-    /// Signals to this process itself: from who signals all processes of a container, or of a name. What else such a
-    /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
-    fn take_signals(&mut self) {
-        while let Some(arrived) = self.signals.take() {
-            let is_ours = self.link.is_none() || !self.is_program_running();
-            if signal::STOPS.contains(&arrived.number) && is_ours {
-                self.stop(&signal::name(arrived.number));
-            }
-        }
-    }
-
-    fn take_orders(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        let received = link.receive::<Order>();
-        for order in received.messages {
-            match order {
-                Order::ParentGone => self.stop("the parent process ended"),
-                Order::TerminalGone => self.stop("the terminal hung up"),
-                Order::Signal(number) => match &self.job {
-                    Some(job) if job.is_running() => job.pass_on(number),
-                    Some(_) | None => self.obey(number),
-                },
-            }
-        }
-        if received.is_over {
-            self.lose_guard();
-        }
-    }
-
-    /// Acts on a signal that is meant for the launcher itself.
-    fn obey(&mut self, number: i32) {
-        match number {
-            number if signal::STOPS.contains(&number) => {
-                self.stop(&signal::name(number));
-                if signal::IMPATIENT.contains(&number) {
-                    self.lose_patience();
-                }
-            }
-            signal::HUP => self.reload(),
-            signal::USR1 => self.report_status(),
-            _ => {}
-        }
-    }
-
-    fn is_program_running(&self) -> bool {
-        self.job.as_ref().is_some_and(Job::is_running)
-    }
-
-    fn report_status(&self) {
-        if self.log.is_status_pending() {
-            return;
-        }
-        let now = Instant::now();
-        let statuses: Vec<Status> = self.plugins.values().map(|plugin| plugin.status(now)).collect();
-        let all = self.plugins.values().zip(&statuses);
-        self.log.say_status(all.map(|(plugin, status)| Notice::Status {
-            plugin: &plugin.name,
-            path: &plugin.path,
-            status,
-        }));
-    }
-
-    // ------------------------------------------------------------ children
-
-    fn reap(&mut self) {
-        loop {
-            match sys::reap() {
-                Reaped::Ended(pid, change) => self.note_end(pid, change),
-                Reaped::Stopped(pid, number) => {
-                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
-                        job.note_stop(number, self.guard, self.link.as_ref());
-                    }
-                }
-                Reaped::Continued(pid) => {
-                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
-                        job.note_continuation(self.guard);
-                    }
-                }
-                Reaped::Nothing => {
-                    self.has_children = true;
-                    return;
-                }
-                Reaped::NoChildren => {
-                    if std::mem::replace(&mut self.has_children, false) {
-                        self.note_nothing_left();
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn note_end(&mut self, pid: Pid, change: Change) {
-        if self.job.as_ref().is_some_and(|job| job.is(pid)) {
-            return self.note_end_of_program(change);
-        }
-        if self.witness == Some(pid) {
-            self.witness = None;
-            return;
-        }
-        match self.leaders.remove(&pid) {
-            Some(id) => self.note_end_of_leader(id, change),
-            None => {
-                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| id).collect();
-                in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
-            }
-        }
-        if let Some(ending) = &mut self.ending {
-            ending.note_end(pid);
-        }
-    }
-
-    fn note_end_of_program(&mut self, change: Change) {
-        self.take_outcome_of_program();
-        let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
-        job.note_end(change, self.link.as_ref());
-        // Where nobody named a location, we are not there.
-        if self.settings.locations.is_some() {
-            let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
-            self.say(&Notice::ProgramExited { program, change });
-        }
-        // It has nothing more to testify.
-        if let Some(witness) = self.witness {
-            let _ = sys::kill(witness, signal::KILL);
-        }
-        self.stop("the program ended");
-    }
-
-    /// No process is left below us.
-    fn note_nothing_left(&mut self) {
-        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(id);
-        let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
-        all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
-    }
-
-    /// How the exec of PROGRAM went, once that is known.
-    fn take_outcome_of_program(&mut self) {
-        let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return };
-        self.epoll.remove(outcome.as_fd());
-        if let Some(error) = sys::exec_error(&outcome) {
-            self.failure = Some(cannot_run(&self.settings, &error));
-            return;
-        }
-        if let (Some(link), Some(job)) = (&self.link, &self.job) {
-            link.send(&Report::Program(job.pid()));
-        }
-        self.search();
-    }
-
-    // ------------------------------------------------------------ what was read
-
-    /// Has the locations searched for the first time.
-    fn search(&mut self) {
-        for warning in std::mem::take(&mut self.settings.warnings) {
-            self.warn(&warning);
-        }
-        if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
-            self.warn(change.notice);
-        }
-        self.loader.search(&self.arguments, &self.settings);
-    }
-
-    fn take_loaded(&mut self) {
-        let Some(answer) = self.loader.take() else { return };
-        if self.ending.is_some() {
-            return;
-        }
-        self.begin_to_watch(answer.watch);
-        match answer.outcome {
-            Ok(Loaded { plan, taken, settings: None }) => self.begin_with(plan, &taken),
-            Ok(Loaded { plan, taken, settings: Some(settings) }) => {
-                self.reloads.last = Ok(self.renew(plan, &taken, *settings));
-                self.reloads.done += 1;
-            }
-            Err(problem) => {
-                let problem = format!("not reloaded, nothing was changed: {problem}");
-                self.warn(&problem);
-                self.reloads.last = Err(problem);
-                self.reloads.done += 1;
-            }
-        }
-        if std::mem::take(&mut self.wants_reload) {
-            self.reload();
-        }
-    }
-
-    /// Reads everything again. Reloads that are asked for together are one.
-    fn reload(&mut self) {
-        // Before PROGRAM runs nothing was searched for the first time.
-        if self.loader.is_busy || self.job.as_ref().is_some_and(|job| job.outcome.is_some()) {
-            self.wants_reload = true;
-        } else if self.ending.is_none() {
-            self.reloads.begun += 1;
-            let watch = self.watch.take();
-            if let Some(watch) = &watch {
-                self.epoll.remove(watch.as_fd());
-            }
-            self.loader.reload(&self.arguments, &self.settings, watch);
-        }
-    }
-
-    /// Watches what the loader has set up. That not everything is watched is said once.
-    fn begin_to_watch(&mut self, watch: Option<io::Result<Watch>>) {
-        let problem = match watch {
-            None => return,
-            Some(Err(error)) => Some(plain(&error)),
-            Some(Ok(watch)) => {
-                let problem = watch.problem();
-                let added = self.epoll.add(watch.as_fd(), token::WATCH);
-                self.watch = added.is_ok().then_some(watch);
-                problem.or(added.err().map(|error| plain(&error)))
-            }
-        };
-        if let Some(problem) = problem
-            && !std::mem::replace(&mut self.has_said_unwatched, true)
-        {
-            self.warn(&["--watch sees not every change: ", &problem, "; `reload` and SIGHUP do"].concat());
-        }
-    }
-
-    /// Says what was found, and has every plugin wait for its start.
-    fn begin_with(&mut self, plan: Plan, taken: &str) {
-        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
-        for bad in &plan.bad_locations {
-            self.has_failed = true;
-            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
-        }
-        self.log.align(plan.names());
-        for entry in plan.entries {
-            self.take_in(entry);
-        }
     }
 
     // ------------------------------------------------------------ deadlines

@@ -1,7 +1,7 @@
 //! The thread that reads what is on disk: configuration, locations, plugins. A file system may take for ever to answer;
 //! then this thread waits, and the supervisor does not.
 
-use super::above;
+use super::recursion;
 use crate::cli::Arguments;
 use crate::configuration::{self, Location};
 use crate::error::Error;
@@ -168,11 +168,11 @@ fn carry_out(order: Order) -> Answer {
 }
 
 fn load(locations: &[Location], identity: &Identity, settings: Option<Box<Settings>>) -> Loaded {
-    Loaded { plan: plan::plan(locations, identity), taken: above::with_those_above(locations), settings }
+    Loaded { plan: plan::plan(locations, identity), taken: recursion::with_those_above(locations), settings }
 }
 
 fn resolve(arguments: &Arguments) -> Result<Settings, Error> {
     let settings = Settings::resolve(arguments)?;
-    above::refuse_circle(&settings)?;
+    recursion::refuse_circle(&settings)?;
     Ok(settings)
 }

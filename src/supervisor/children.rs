@@ -1,0 +1,97 @@
+//! Children that have ended, stopped or gone on: plugins' first processes, PROGRAM, and what they left to us.
+
+use super::lifecycle::{Event, State};
+use super::{Plugin, Supervisor, cannot_run};
+use crate::link::Report;
+use crate::log::PluginId;
+use crate::notice::Notice;
+use crate::sys::{self, Change, Pid, Reaped, signal};
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+
+impl Supervisor {
+    pub(super) fn reap(&mut self) {
+        loop {
+            match sys::reap() {
+                Reaped::Ended(pid, change) => self.note_end(pid, change),
+                Reaped::Stopped(pid, number) => {
+                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
+                        job.note_stop(number, self.guard, self.link.as_ref());
+                    }
+                }
+                Reaped::Continued(pid) => {
+                    if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
+                        job.note_continuation(self.guard);
+                    }
+                }
+                Reaped::Nothing => {
+                    self.has_children = true;
+                    return;
+                }
+                Reaped::NoChildren => {
+                    if std::mem::replace(&mut self.has_children, false) {
+                        self.note_nothing_left();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn note_end(&mut self, pid: Pid, change: Change) {
+        if self.job.as_ref().is_some_and(|job| job.is(pid)) {
+            return self.note_end_of_program(change);
+        }
+        if self.witness == Some(pid) {
+            self.witness = None;
+            return;
+        }
+        match self.leaders.remove(&pid) {
+            Some(id) => self.note_end_of_leader(id, change),
+            None => {
+                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| id).collect();
+                in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
+            }
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.note_end(pid);
+        }
+    }
+
+    fn note_end_of_program(&mut self, change: Change) {
+        self.take_outcome_of_program();
+        let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
+        job.note_end(change, self.link.as_ref());
+        // Where nobody named a location, we are not there.
+        if self.settings.locations.is_some() {
+            let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
+            self.say(&Notice::ProgramExited { program, change });
+        }
+        // It has nothing more to testify.
+        if let Some(witness) = self.witness {
+            let _ = sys::kill(witness, signal::KILL);
+        }
+        self.stop("the program ended");
+    }
+
+    /// No process is left below us.
+    fn note_nothing_left(&mut self) {
+        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(id);
+        let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
+        all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
+    }
+
+    /// How the exec of PROGRAM went, once that is known.
+    pub(super) fn take_outcome_of_program(&mut self) {
+        let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return };
+        self.epoll.remove(outcome.as_fd());
+        if let Some(error) = sys::exec_error(&outcome) {
+            self.failure = Some(cannot_run(&self.settings, &error));
+            return;
+        }
+        if let (Some(link), Some(job)) = (&self.link, &self.job) {
+            link.send(&Report::Program(job.pid()));
+        }
+        self.search();
+    }
+}

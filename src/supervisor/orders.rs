@@ -1,0 +1,67 @@
+//! What the supervisor is told: by the guard, or by a signal to it itself.
+
+use super::Supervisor;
+use crate::link::Order;
+use crate::notice::{Notice, Status};
+use crate::sys::signal;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Signals to this process itself: from who signals all processes of a container, or of a name. What else such a
+    /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
+    pub(super) fn take_signals(&mut self) {
+        while let Some(arrived) = self.signals.take() {
+            let is_ours = self.link.is_none() || !self.is_program_running();
+            if signal::STOPS.contains(&arrived.number) && is_ours {
+                self.stop(&signal::name(arrived.number));
+            }
+        }
+    }
+
+    pub(super) fn take_orders(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let received = link.receive::<Order>();
+        for order in received.messages {
+            match order {
+                Order::ParentGone => self.stop("the parent process ended"),
+                Order::TerminalGone => self.stop("the terminal hung up"),
+                Order::Signal(number) => match &self.job {
+                    Some(job) if job.is_running() => job.pass_on(number),
+                    Some(_) | None => self.obey(number),
+                },
+            }
+        }
+        if received.is_over {
+            self.lose_guard();
+        }
+    }
+
+    /// Acts on a signal that is meant for the launcher itself.
+    fn obey(&mut self, number: i32) {
+        match number {
+            number if signal::STOPS.contains(&number) => {
+                self.stop(&signal::name(number));
+                if signal::IMPATIENT.contains(&number) {
+                    self.lose_patience();
+                }
+            }
+            signal::HUP => self.reload(),
+            signal::USR1 => self.report_status(),
+            _ => {}
+        }
+    }
+
+    fn report_status(&self) {
+        if self.log.is_status_pending() {
+            return;
+        }
+        let now = Instant::now();
+        let statuses: Vec<Status> = self.plugins.values().map(|plugin| plugin.status(now)).collect();
+        let all = self.plugins.values().zip(&statuses);
+        self.log.say_status(all.map(|(plugin, status)| Notice::Status {
+            plugin: &plugin.name,
+            path: &plugin.path,
+            status,
+        }));
+    }
+}

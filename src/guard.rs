@@ -15,7 +15,7 @@ use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
 use crate::parent::ParentWatch;
 use crate::settings::Settings;
-use crate::supervisor::{self, Supervisor};
+use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
 use crate::witness::{self, Witness};
 use std::io;
@@ -74,9 +74,8 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
             drop((link, witness, signals));
-            let above =
-                supervisor::Above { link: supervisors_link, guard, parent: parent.seen_from_below(), stand, control };
-            Ok(Supervisor::run(arguments, settings, inherited, above))
+            let above = Above::new(guard, supervisors_link, parent);
+            Ok(Supervisor::run(arguments, settings, inherited, above, stand, control))
         }
         Fork::Parent(supervisor) => {
             drop((supervisors_link, stand, control));

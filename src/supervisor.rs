@@ -2,6 +2,7 @@
 //! files are read by the loader's thread, output is moved by the log's. What happens to a plugin is decided in
 //! `lifecycle`; here what came becomes events, and `perform` does what they order.
 
+mod above;
 mod backoff;
 mod children;
 mod job;
@@ -25,13 +26,12 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Hunt, Process, View};
 use crate::error::plain;
-use crate::link::{Link, Report};
+use crate::link::Report;
 use crate::log::{Counters, Log, PluginId, Stream};
 use crate::notice::{Notice, ReloadCounts, Status};
 use crate::numbered::{Numbered, Sorted};
-use crate::parent::ParentWatch;
 use crate::settings::{Policy, Settings};
-use crate::sys::{self, Change, Epoll, Fork, Interest, Mark, Pid, SignalState, Signals};
+use crate::sys::{self, Change, Epoll, Fork, Mark, Pid, SignalState, Signals};
 use crate::watch::{Changes, Watch};
 use crate::witness::Stand;
 use backoff::Backoff;
@@ -45,7 +45,7 @@ use std::collections::hash_map::RandomState;
 use std::ffi::{CString, OsString};
 use std::hash::BuildHasher;
 use std::io::{self, PipeReader};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,21 +53,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stopping::Ending;
 
+pub use above::Above;
 pub use recursion::refuse_circle;
 
 /// How often to look at everything where the kernel refuses to wait for it.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the supervisor has of the guard.
-pub struct Above {
-    pub link: Link,
-    pub guard: Pid,
-    pub parent: ParentWatch,
-    /// What becomes the guard's witness, with PROGRAM.
-    pub stand: Option<Stand>,
-    /// Where requests are answered.
-    pub control: Option<(Address, UnixListener)>,
-}
 
 /// What the loop waits for, each with its token.
 mod token {
@@ -130,11 +120,7 @@ pub struct Supervisor {
     attached_to: Option<Pid>,
     epoll: Epoll,
     signals: Signals,
-    /// `None` once the guard is gone.
-    link: Option<Link>,
-    guard: Pid,
-    guard_end: Option<OwnedFd>,
-    parent: Option<ParentWatch>,
+    above: Above,
     witness: Option<Pid>,
     log: Log,
     server: Option<Server>,
@@ -177,13 +163,23 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Lives until nothing is left to do. Returns the exit status.
-    pub fn run(arguments: Arguments, settings: Settings, signals: SignalState, above: Above) -> u8 {
+    ///
+    /// `signals` is how they were before the launcher changed them. With PROGRAM, `stand` becomes the guard's witness. On
+    /// `control` requests are answered.
+    pub fn run(
+        arguments: Arguments,
+        settings: Settings,
+        signals: SignalState,
+        above: Above,
+        stand: Option<Stand>,
+        control: Option<(Address, UnixListener)>,
+    ) -> u8 {
         sys::wake_when_parent_ends();
         sys::set_name(c"plugin-supervis");
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
         let inherited = Inherited { signals, descriptors: sys::raise_descriptor_limit() };
-        let about_launcher = spawn::about_launcher(above.control.as_ref().map(|(address, _)| address.path.as_path()));
+        let about_launcher = spawn::about_launcher(control.as_ref().map(|(address, _)| address.path.as_path()));
         // Before this process leaves the caller's session, in which both belong.
         let job = match settings.program.is_empty() {
             true => None,
@@ -192,7 +188,7 @@ impl Supervisor {
                 Err(error) => return cannot_run(&settings, &error),
             },
         };
-        let witness = above.stand.and_then(stand_witness);
+        let witness = stand.and_then(stand_witness);
         let _ = sys::lead_own_session();
         let started = Epoll::new()
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::start(settings.log_fd, &settings)?, Loader::start()?)));
@@ -207,13 +203,10 @@ impl Supervisor {
         let mut supervisor = Supervisor {
             inherited,
             about_launcher,
-            attached_to: job.as_ref().map(Job::pid).or(above.parent.pid()),
+            attached_to: job.as_ref().map(Job::pid).or(above.parent()),
             epoll,
             signals: own_signals,
-            link: Some(above.link),
-            guard: above.guard,
-            guard_end: sys::pidfd_open(above.guard).ok(),
-            parent: Some(above.parent),
+            above,
             has_children: job.is_some() || witness.is_some(),
             witness,
             log,
@@ -247,7 +240,7 @@ impl Supervisor {
             let (epoll, descriptors) = (&supervisor.epoll, inherited.descriptors);
             Server::open(address, listener, epoll, token::CONTROL, token::CLIENTS, descriptors)
         };
-        let server = above.control.map(open).transpose();
+        let server = control.map(open).transpose();
         if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
             complain(&format!("cannot start: {}", plain(&error)));
             return 2;
@@ -264,16 +257,8 @@ impl Supervisor {
         self.epoll.add(self.signals.as_fd(), token::SIGNALS)?;
         self.epoll.add(self.loader.news(), token::LOADER)?;
         self.epoll.add(self.log.ended(), token::LOG)?;
-        if let Some(link) = &self.link {
-            self.epoll.add(link.as_fd(), token::LINK)?;
-            link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
-        }
-        if let Some(guard) = &self.guard_end {
-            self.epoll.add(guard.as_fd(), token::GUARD)?;
-        }
-        if let Some(parent) = &self.parent {
-            parent.register(&self.epoll, token::PARENT)?;
-        }
+        self.above.register(&self.epoll)?;
+        self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         if let Some(outcome) = self.job.as_ref().and_then(|job| job.outcome.as_ref()) {
             self.epoll.add(outcome.as_fd(), token::PROGRAM)?;
         }
@@ -310,13 +295,13 @@ impl Supervisor {
             }
             self.wait(&mut ready);
             ready.iter().for_each(|&token| self.take(token));
-            self.look_around();
+            self.take_orders(&ready);
         }
     }
 
     /// Waits for news, at most until something is due.
     fn wait(&self, ready: &mut Vec<u64>) {
-        let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
+        let tick = self.above.tick().map(|tick| Instant::now() + tick);
         let of_plugins = self.deadlines.first().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
         let own = [self.changes.due(), self.patience_ends()];
@@ -328,7 +313,7 @@ impl Supervisor {
     fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
-            let sources = [Some(self.signals.as_fd()), self.link.as_ref().map(AsFd::as_fd)];
+            let sources = [Some(self.signals.as_fd()), self.above.link()];
             let _ = sys::wait_readable(sources, Some(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE))));
             ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
         }
@@ -338,7 +323,6 @@ impl Supervisor {
     fn take(&mut self, token: u64) {
         match token {
             token::SIGNALS => self.take_signals(),
-            token::LINK => self.take_orders(),
             token::LOADER => self.take_loaded(),
             token::WATCH => {
                 if self.watch.as_ref().is_some_and(Watch::take) {
@@ -346,8 +330,8 @@ impl Supervisor {
                 }
             }
             token::PROGRAM => self.take_outcome_of_program(),
-            // These are looked at in every turn.
-            token::GUARD | token::PARENT | token::LOG => {}
+            // What is above is looked at in every turn, and the log when it is to end.
+            token::LINK | token::GUARD | token::PARENT | token::LOG => {}
             token::CONTROL => {
                 if let Some(server) = &mut self.server {
                     server.accept(&self.epoll);
@@ -356,36 +340,6 @@ impl Supervisor {
             token::CLIENTS.. => self.take_from_client(token),
             of_plugin => self.note_outcome(of_plugin.wrapping_sub(token::PLUGINS) as PluginId),
         }
-    }
-
-    /// Whether those above us are still there.
-    fn look_around(&mut self) {
-        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
-        if self.link.is_some() && (sys::parent_pid() != self.guard || self.guard_end.as_ref().is_some_and(has_ended)) {
-            self.lose_guard();
-        }
-        if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
-            parent.unregister(&self.epoll);
-            self.stop("the parent process ended");
-        }
-    }
-
-    fn lose_guard(&mut self) {
-        if self.link.is_some() {
-            self.let_go();
-            self.stop("the guard was killed");
-        }
-    }
-
-    /// Nobody above us is listened to any more.
-    fn let_go(&mut self) {
-        for fd in self.guard_end.iter().map(AsFd::as_fd).chain(self.link.as_ref().map(AsFd::as_fd)) {
-            self.epoll.remove(fd);
-        }
-        if let Some(parent) = &self.parent {
-            parent.unregister(&self.epoll);
-        }
-        (self.guard_end, self.link, self.parent) = (None, None, None);
     }
 
     // ------------------------------------------------------------ deadlines

@@ -16,12 +16,12 @@ impl Supervisor {
                 Reaped::Ended(pid, change) => self.note_end(pid, change),
                 Reaped::Stopped(pid, number) => {
                     if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
-                        job.note_stop(number, self.guard, self.link.as_ref());
+                        job.note_stop(number, &self.above);
                     }
                 }
                 Reaped::Continued(pid) => {
                     if let Some(job) = self.job.as_ref().filter(|job| job.is(pid)) {
-                        job.note_continuation(self.guard);
+                        job.note_continuation(&self.above);
                     }
                 }
                 Reaped::Nothing => {
@@ -61,7 +61,7 @@ impl Supervisor {
     fn note_end_of_program(&mut self, change: Change) {
         self.take_outcome_of_program();
         let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
-        job.note_end(change, self.link.as_ref());
+        job.note_end(change, &self.above);
         // Where nobody named a location, we are not there.
         if self.settings.locations.is_some() {
             let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
@@ -89,8 +89,8 @@ impl Supervisor {
             self.failure = Some(cannot_run(&self.settings, &error));
             return;
         }
-        if let (Some(link), Some(job)) = (&self.link, &self.job) {
-            link.send(&Report::Program(job.pid()));
+        if let Some(job) = &self.job {
+            self.above.tell(&Report::Program(job.pid()));
         }
         self.search();
     }

@@ -10,7 +10,8 @@
 //! - The supervisor, PROGRAM's parent, is in a session of its own. Else the group would count as one that somebody can
 //!   continue, and Ctrl-Z would stop it for good where PROGRAM's session has no shell (setpgid(2), orphaned process group).
 
-use crate::link::{Link, Report};
+use super::above::Above;
+use crate::link::Report;
 use crate::sys::{self, Change, Pid, signal};
 use std::io::PipeReader;
 
@@ -56,23 +57,22 @@ impl Job {
         }
     }
 
-    pub fn note_end(&mut self, change: Change, link: Option<&Link>) {
+    pub fn note_end(&mut self, change: Change, above: &Above) {
         self.end = Some(change);
-        if let Some(link) = link {
-            link.send(&Report::ProgramEnded(change));
-        }
+        above.tell(&Report::ProgramEnded(change));
     }
 
-    pub fn note_stop(&self, number: i32, guard: Pid, link: Option<&Link>) {
-        match link {
+    pub fn note_stop(&self, number: i32, above: &Above) {
+        match number {
             // From here, as its continuation, so that neither overtakes the other.
-            Some(_) if number == signal::STOP => drop(sys::kill(guard, signal::STOP)),
-            Some(link) => link.send(&Report::ProgramStopped(number)),
-            None => {}
+            signal::STOP if !above.is_guard_gone() => drop(sys::kill(above.guard(), signal::STOP)),
+            number => above.tell(&Report::ProgramStopped(number)),
         }
     }
 
-    pub fn note_continuation(&self, guard: Pid) {
-        let _ = sys::kill(guard, signal::CONT);
+    pub fn note_continuation(&self, above: &Above) {
+        if !above.is_guard_gone() {
+            let _ = sys::kill(above.guard(), signal::CONT);
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! What the supervisor is told: by the guard, or by a signal to it itself.
+//! What the supervisor is told: by the guard, by the parent's end, or by a signal to it itself.
 
 use super::Supervisor;
+use super::above::News;
 use crate::link::Order;
 use crate::notice::{Notice, Status};
 use crate::sys::signal;
@@ -11,28 +12,25 @@ impl Supervisor {
     /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
     pub(super) fn take_signals(&mut self) {
         while let Some(arrived) = self.signals.take() {
-            let is_ours = self.link.is_none() || !self.is_program_running();
+            let is_ours = self.above.is_guard_gone() || !self.is_program_running();
             if signal::STOPS.contains(&arrived.number) && is_ours {
                 self.stop(&signal::name(arrived.number));
             }
         }
     }
 
-    pub(super) fn take_orders(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        let received = link.receive::<Order>();
-        for order in received.messages {
-            match order {
-                Order::ParentGone => self.stop("the parent process ended"),
-                Order::TerminalGone => self.stop("the terminal hung up"),
-                Order::Signal(number) => match &self.job {
+    /// Takes what came from above, `ready` being the tokens that were reported.
+    pub(super) fn take_orders(&mut self, ready: &[u64]) {
+        for news in self.above.news(ready, &self.epoll) {
+            match news {
+                News::GuardGone => self.stop("the guard was killed"),
+                News::Order(Order::ParentGone) => self.stop("the parent process ended"),
+                News::Order(Order::TerminalGone) => self.stop("the terminal hung up"),
+                News::Order(Order::Signal(number)) => match &self.job {
                     Some(job) if job.is_running() => job.pass_on(number),
                     Some(_) | None => self.obey(number),
                 },
             }
-        }
-        if received.is_over {
-            self.lose_guard();
         }
     }
 

@@ -164,13 +164,13 @@ impl Supervisor {
     /// Whom the search can see. Opened when it is first needed.
     pub(super) fn view(&mut self) -> &View {
         if self.view.is_none() {
-            let view = View::open(self.guard);
+            let view = View::open(self.above.guard());
             if let Some(problem) = view.problem() {
                 self.warn(&format!("{problem}: stopping process groups and direct children only"));
             }
             self.view = Some(view);
         }
-        self.view.get_or_insert_with(|| View::open(self.guard))
+        self.view.get_or_insert_with(|| View::open(self.above.guard()))
     }
 
     fn search_for(&mut self, id: PluginId) -> Left {

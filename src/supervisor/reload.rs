@@ -71,9 +71,7 @@ impl Supervisor {
         let warnings = std::mem::take(&mut settings.warnings);
         self.settings = settings;
         warnings.iter().for_each(|warning| self.warn(warning));
-        if let Some(link) = &self.link {
-            link.send(&Report::GracePeriod(self.settings.longest_grace_period()));
-        }
+        self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
             self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });

@@ -159,7 +159,7 @@ impl Supervisor {
         if with_launcher {
             let mut record = Record::empty()
                 .text("version", env!("CARGO_PKG_VERSION"))
-                .count("pid", self.guard as u64)
+                .count("pid", self.above.guard() as u64)
                 .duration("uptime", now.saturating_duration_since(self.began));
             if let Some(job) = self.job.as_ref().filter(|job| job.is_running()) {
                 record = record.count("program", job.pid() as u64);

@@ -1,12 +1,12 @@
 //! The end of everything: when it begins, how long it may last, and the last words.
 
+use super::above::News;
 use super::job::Job;
 use super::lifecycle::Event;
 use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
 use crate::notice::Notice;
-use crate::parent::ParentWatch;
 use crate::sys::{self, Interest, Pid, signal};
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,8 @@ impl Supervisor {
         let longest = self.plugins.values().map(|plugin| plugin.policy.grace_period).max();
         let of_program = self.job.as_ref().map(|_| self.settings.grace_period());
         let grace_period = longest.max(of_program).unwrap_or(self.settings.grace_period());
-        if let (Some(link), true) = (&self.link, is_requested) {
-            link.send(&Report::Stopping(grace_period));
+        if is_requested {
+            self.above.tell(&Report::Stopping(grace_period));
         }
         let last = now + grace_period;
         let groups: Vec<Pid> = self.leaders.keys().copied().collect();
@@ -90,8 +90,8 @@ impl Supervisor {
         self.view();
         let (Some(ending), Some(view)) = (&mut self.ending, &self.view) else { return };
         let step = ending.stop.step(now, view);
-        if let (Some(link), true) = (&self.link, ending.is_requested && now >= ending.stop.kill_at()) {
-            link.send(&Report::Stopping(STILL_KILLING));
+        if ending.is_requested && now >= ending.stop.kill_at() {
+            self.above.tell(&Report::Stopping(STILL_KILLING));
         }
         match step {
             Step::Nothing => {}
@@ -140,11 +140,10 @@ impl Supervisor {
         let mut ready = Vec::new();
         while !sys::is_ready(self.log.ended(), Interest::Readable) {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let tick = self.parent.as_ref().and_then(ParentWatch::tick);
             if timeout == Some(Duration::ZERO) {
                 break;
             }
-            self.wait_at_most(timeout.into_iter().chain(tick).min(), &mut ready);
+            self.wait_at_most(timeout.into_iter().chain(self.above.tick()).min(), &mut ready);
             if self.is_asked_to_stop(&ready, last_words.is_none()) {
                 let now = Instant::now();
                 last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
@@ -166,20 +165,11 @@ impl Supervisor {
                 is_asked |= is_first && signal::STOPS.contains(&arrived.number);
             }
         }
-        if let Some(link) = &mut self.link {
-            let received = link.receive::<Order>();
-            let asks = |order: &Order| match order {
-                Order::Signal(number) if is_first => signal::STOPS.contains(number),
-                Order::Signal(number) => signal::IMPATIENT.contains(number),
-                Order::ParentGone | Order::TerminalGone => true,
-            };
-            is_asked |= received.is_over || received.messages.iter().any(asks);
-        }
-        let is_above_gone = self.link.is_some() && sys::parent_pid() != self.guard
-            || self.parent.as_ref().is_some_and(ParentWatch::is_parent_gone);
-        if is_above_gone {
-            self.let_go();
-        }
-        is_asked || is_above_gone
+        let asks = |news: News| match news {
+            News::Order(Order::Signal(number)) if is_first => signal::STOPS.contains(&number),
+            News::Order(Order::Signal(number)) => signal::IMPATIENT.contains(&number),
+            News::Order(Order::ParentGone | Order::TerminalGone) | News::GuardGone => true,
+        };
+        self.above.news(ready, &self.epoll).into_iter().fold(is_asked, |is_asked, news| is_asked | asks(news))
     }
 }

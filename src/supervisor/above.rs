@@ -1,0 +1,108 @@
+//! What is above the supervisor: the guard, who tells what the caller wants and how it is to be ended, and the parent,
+//! whose end both watch for themselves.
+
+use super::token;
+use crate::link::{Link, Order, Report};
+use crate::parent::ParentWatch;
+use crate::sys::{self, Epoll, Interest, Pid};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// See the module. Nobody is listened to any more once the guard is gone.
+pub struct Above {
+    guard: Pid,
+    link: Option<Link>,
+    guard_end: Option<OwnedFd>,
+    parent: Option<ParentWatch>,
+}
+
+/// What came from above.
+pub enum News {
+    Order(Order),
+    GuardGone,
+}
+
+impl Above {
+    /// As the guard hands it over; `parent` is its own watch.
+    pub fn new(guard: Pid, link: Link, parent: ParentWatch) -> Above {
+        let parent = Some(parent.seen_from_below());
+        Above { guard, link: Some(link), guard_end: sys::pidfd_open(guard).ok(), parent }
+    }
+
+    /// The process that the caller sees, also once it is gone.
+    pub fn guard(&self) -> Pid {
+        self.guard
+    }
+
+    /// The process that we belong to.
+    pub fn parent(&self) -> Option<Pid> {
+        self.parent.as_ref().and_then(ParentWatch::pid)
+    }
+
+    pub fn link(&self) -> Option<BorrowedFd<'_>> {
+        self.link.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn is_guard_gone(&self) -> bool {
+        self.link.is_none()
+    }
+
+    /// Has `epoll` report news.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2) has them.
+    pub fn register(&self, epoll: &Epoll) -> io::Result<()> {
+        if let Some(link) = &self.link {
+            epoll.add(link.as_fd(), token::LINK)?;
+        }
+        if let Some(guard) = &self.guard_end {
+            epoll.add(guard.as_fd(), token::GUARD)?;
+        }
+        self.parent.as_ref().map_or(Ok(()), |parent| parent.register(epoll, token::PARENT))
+    }
+
+    /// How long to wait for news at most.
+    pub fn tick(&self) -> Option<Duration> {
+        self.parent.as_ref().and_then(ParentWatch::tick)
+    }
+
+    pub fn tell(&self, report: &Report) {
+        if let Some(link) = &self.link {
+            link.send(report);
+        }
+    }
+
+    /// What has come, `ready` being the tokens that were reported. That somebody is gone is looked for in any case.
+    pub fn news(&mut self, ready: &[u64], epoll: &Epoll) -> Vec<News> {
+        let Some(link) = &mut self.link else { return Vec::new() };
+        let mut news = Vec::new();
+        let mut is_guard_gone = sys::parent_pid() != self.guard;
+        if ready.contains(&token::LINK) {
+            let received = link.receive();
+            news.extend(received.messages.into_iter().map(News::Order));
+            is_guard_gone |= received.is_over;
+        }
+        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
+        is_guard_gone |= self.guard_end.as_ref().is_some_and(has_ended);
+        if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
+            parent.unregister(epoll);
+            news.push(News::Order(Order::ParentGone));
+        }
+        if is_guard_gone {
+            self.let_go(epoll);
+            news.push(News::GuardGone);
+        }
+        news
+    }
+
+    fn let_go(&mut self, epoll: &Epoll) {
+        for fd in self.guard_end.iter().map(AsFd::as_fd).chain(self.link()) {
+            epoll.remove(fd);
+        }
+        if let Some(parent) = &self.parent {
+            parent.unregister(epoll);
+        }
+        (self.guard_end, self.link, self.parent) = (None, None, None);
+    }
+}

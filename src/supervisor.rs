@@ -10,6 +10,7 @@ mod lifecycle;
 mod loader;
 mod orders;
 mod perform;
+mod plugins;
 mod reading;
 mod recursion;
 mod reload;
@@ -24,32 +25,26 @@ use crate::answer::complain;
 use crate::cli::Arguments;
 use crate::control::address::Address;
 use crate::control::server::Server;
-use crate::descendants::{Hunt, Process, View};
+use crate::descendants::{Process, View};
 use crate::error::plain;
 use crate::link::Report;
-use crate::log::{Counters, Log, PluginId, Stream};
-use crate::notice::{Notice, ReloadCounts, Status};
-use crate::numbered::{Numbered, Sorted};
-use crate::settings::{Policy, Settings};
-use crate::sys::{self, Change, Epoll, Fork, Mark, Pid, SignalState, Signals};
+use crate::log::{Log, PluginId};
+use crate::notice::{Notice, ReloadCounts};
+use crate::settings::Settings;
+use crate::sys::{self, Epoll, Fork, Pid, SignalState, Signals};
 use crate::watch::{Changes, Watch};
 use crate::witness::Stand;
-use backoff::Backoff;
 use job::Job;
 use lifecycle::{Event, State};
 use loader::Loader;
+use plugins::{Plugin, Plugins};
 use requests::{Pending, Reloads};
 use spawn::Inherited;
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::ffi::{CString, OsString};
-use std::hash::BuildHasher;
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use stopping::Ending;
 
@@ -74,39 +69,6 @@ mod token {
     pub const PLUGINS: u64 = 1 << 32;
     /// A client of the control socket: this and its number.
     pub const CLIENTS: u64 = 1 << 48;
-}
-
-/// One plugin that is meant to run.
-struct Plugin {
-    name: OsString,
-    path: PathBuf,
-    command: Vec<OsString>,
-    policy: Policy,
-    /// A digest of the file as it was when found.
-    content: u64,
-    mark: Mark,
-    state: State,
-    backoff: Backoff,
-    /// Of an exec that is under way.
-    outcome: Option<PipeReader>,
-    /// Its output, until the log follows it.
-    pipes: Vec<(Stream, PipeReader)>,
-    /// How its first process ended, where that was known before the outcome of its exec.
-    early_end: Option<Change>,
-    /// The process group of its latest run.
-    group: Option<Pid>,
-    /// What was found of it last, and who of it was sent what.
-    prey: Vec<Process>,
-    hunt: Hunt,
-    /// What is left of it cannot be killed.
-    is_given_up: bool,
-    /// How often it was started, and when last.
-    starts: u64,
-    began: Instant,
-    last: Option<Change>,
-    /// Why it could not be started.
-    problem: String,
-    counters: Arc<Counters>,
 }
 
 /// See the module.
@@ -138,18 +100,9 @@ pub struct Supervisor {
     wants_reload: bool,
     environment: Vec<CString>,
     job: Option<Job>,
-    plugins: Numbered<PluginId, Plugin>,
-    next_id: PluginId,
+    plugins: Plugins,
     /// Plugins whose exec is under way, and since when.
     starting: Vec<(PluginId, Instant)>,
-    /// Which plugin a leader is of.
-    leaders: HashMap<Pid, PluginId>,
-    /// When something is due for a plugin.
-    deadlines: Sorted<(Instant, PluginId)>,
-    /// How many plugins run, or will.
-    at_work: usize,
-    /// Makes marks that no other launcher has.
-    random: u64,
     view: Option<View>,
     /// What was found below us in this turn of the loop.
     census: Option<Vec<Process>>,
@@ -221,13 +174,8 @@ impl Supervisor {
             wants_reload: false,
             environment: Vec::new(),
             job,
-            plugins: Numbered::new(),
-            next_id: 0,
+            plugins: Plugins::new(),
             starting: Vec::new(),
-            leaders: HashMap::new(),
-            deadlines: Sorted::new(),
-            at_work: 0,
-            random: RandomState::new().hash_one(0),
             view: None,
             census: None,
             ending: None,
@@ -302,7 +250,7 @@ impl Supervisor {
     /// Waits for news, at most until something is due.
     fn wait(&self, ready: &mut Vec<u64>) {
         let tick = self.above.tick().map(|tick| Instant::now() + tick);
-        let of_plugins = self.deadlines.first().map(|(at, _)| at);
+        let of_plugins = self.plugins.next_due().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
         let own = [self.changes.due(), self.patience_ends()];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
@@ -350,12 +298,12 @@ impl Supervisor {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.take_outcomes();
         }
-        while let Some((at, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
-            let starts = |plugin: &Plugin| matches!(plugin.state, State::Waiting { .. });
-            let is_start = self.plugins.get(&id).is_some_and(starts);
+        while let Some((at, id)) = self.plugins.next_due().filter(|(at, _)| *at <= now) {
+            let starts = |plugin: &Plugin| matches!(plugin.state(), State::Waiting { .. });
+            let is_start = self.plugins.get(id).is_some_and(starts);
             self.happen(id, Event::Due);
             // A search that found something has its next time; what else is due at once would be due for ever.
-            if is_start || self.deadlines.contains((at, id)) {
+            if is_start || self.plugins.is_due(at, id) {
                 break;
             }
         }
@@ -363,20 +311,6 @@ impl Supervisor {
             self.reload();
         }
         self.step_ending();
-    }
-}
-
-impl Plugin {
-    fn status(&self, now: Instant) -> Status {
-        Status {
-            state: self.state.name(),
-            pid: self.state.leader(),
-            uptime: now.saturating_duration_since(self.began),
-            restarts: self.starts.saturating_sub(1),
-            last: self.last,
-            lines: self.counters.lines.load(Ordering::Relaxed),
-            bytes: self.counters.bytes.load(Ordering::Relaxed),
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Children that have ended, stopped or gone on: plugins' first processes, PROGRAM, and what they left to us.
 
 use super::lifecycle::{Event, State};
-use super::{Plugin, Supervisor, cannot_run};
+use super::plugins::Plugin;
+use super::{Supervisor, cannot_run};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::Notice;
@@ -46,11 +47,12 @@ impl Supervisor {
             self.witness = None;
             return;
         }
-        match self.leaders.remove(&pid) {
+        match self.plugins.forget_leader(pid) {
             Some(id) => self.note_end_of_leader(id, change),
             None => {
-                let in_time: Vec<PluginId> = self.deadlines.iter().map(|(_, id)| id).collect();
-                in_time.into_iter().for_each(|id| self.happen(id, Event::OtherEnded));
+                for id in self.plugins.with_deadline() {
+                    self.happen(id, Event::OtherEnded);
+                }
             }
         }
         if let Some(ending) = &mut self.ending {
@@ -76,7 +78,7 @@ impl Supervisor {
 
     /// No process is left below us.
     fn note_nothing_left(&mut self) {
-        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state, State::Stopping(_)).then_some(id);
+        let stopping = |(id, plugin): (PluginId, &Plugin)| matches!(plugin.state(), State::Stopping(_)).then_some(id);
         let all: Vec<PluginId> = self.plugins.iter().filter_map(stopping).collect();
         all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
     }

@@ -1,18 +1,17 @@
 //! What the life of a plugin orders, done: forks, searches, signals, notices.
 
-use super::backoff::Backoff;
 use super::lifecycle::{Act, Event, Left, Rules, State, step};
-use super::{Plugin, Supervisor, spawn};
+use super::plugins::Found;
+use super::{Supervisor, spawn};
 use crate::configuration::room;
-use crate::descendants::{Hunt, Process, View};
+use crate::descendants::{Process, View};
 use crate::error::plain;
 use crate::log::PluginId;
 use crate::notice::{Notice, describe};
 use crate::numbered::Sorted;
 use crate::plugin::plan::{Decision, Entry};
-use crate::sys::{self, Change, Mark, Pid};
+use crate::sys::{self, Change, Pid};
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What is left of a plugin and cannot be killed for so long is left behind.
@@ -24,27 +23,14 @@ impl Supervisor {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let now = Instant::now();
-            let Some(plugin) = self.plugins.get_mut(&id) else { return };
+            let Some(plugin) = self.plugins.get_mut(id) else { return };
             let rules = Rules { policy: plugin.policy, is_over: self.ending.is_some() };
-            let before = plugin.state;
-            let (state, acts) = step(before, event, rules, &mut plugin.backoff, now);
-            plugin.state = state;
-            self.note_state(id, before, state);
+            let (state, acts) = step(plugin.state(), event, rules, &mut plugin.backoff, now);
+            self.plugins.set_state(id, state);
             for act in acts {
                 events.extend(self.perform(id, act, now));
             }
         }
-    }
-
-    /// Keeps what is derived from the states of plugins.
-    fn note_state(&mut self, id: PluginId, before: State, after: State) {
-        if let Some(at) = before.deadline() {
-            self.deadlines.remove((at, id));
-        }
-        if let Some(at) = after.deadline() {
-            self.deadlines.insert((at, id));
-        }
-        self.at_work = self.at_work + usize::from(after.has_work()) - usize::from(before.has_work());
     }
 
     fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
@@ -53,19 +39,18 @@ impl Supervisor {
             Act::SayStarted => self.say_started(id),
             Act::SayRestarting(delay) => self.say_restarting(id, delay),
             Act::SayFailed => {
-                let plugin = self.plugins.get(&id)?;
+                let plugin = self.plugins.get(id)?;
                 self.say(&Notice::Failed { plugin: &plugin.name, reason: &plugin.problem });
             }
             Act::Settle(change) => self.settle(id, change),
             Act::Search => return Some(Event::Found(self.search_for(id))),
             Act::Ask => {
-                let plugin = self.plugins.get_mut(&id)?;
+                let plugin = self.plugins.get_mut(id)?;
                 plugin.hunt.ask(&plugin.prey);
             }
             Act::Kill => self.kill(id, now),
             Act::Forget => {
-                let plugin = self.plugins.remove(&id)?;
-                self.note_state(id, plugin.state, State::Ended);
+                self.plugins.remove(id);
             }
         }
         None
@@ -86,34 +71,10 @@ impl Supervisor {
                 return self.say(&Notice::Failed { plugin: &entry.name, reason: &reason });
             }
         };
-        let id = self.next_id;
-        self.next_id += 1;
-        let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let state = State::Waiting { until: Instant::now() };
-        let plugin = Plugin {
-            content: entry.fingerprint.digest,
-            name: entry.name,
-            path: entry.path,
-            command,
-            policy: self.settings.policy(&file_name),
-            mark: Mark::new(self.random, id as u64),
-            state,
-            backoff: Backoff::default(),
-            outcome: None,
-            pipes: Vec::new(),
-            early_end: None,
-            group: None,
-            prey: Vec::new(),
-            hunt: Hunt::default(),
-            is_given_up: false,
-            starts: 0,
-            began: Instant::now(),
-            last: None,
-            problem: String::new(),
-            counters: Arc::default(),
-        };
-        self.plugins.push(id, plugin);
-        self.note_state(id, State::Ended, state);
+        let file_name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        let policy = self.settings.policy(&file_name);
+        let content = entry.fingerprint.digest;
+        self.plugins.add(Found { name: entry.name, path: entry.path, command, policy, content });
     }
 
     /// It could not be forked, or executed.
@@ -126,15 +87,15 @@ impl Supervisor {
             }
             _ => format!("cannot be started: {}", plain(error)),
         };
-        if let Some(plugin) = self.plugins.get_mut(&id) {
+        if let Some(plugin) = self.plugins.get_mut(id) {
             plugin.problem = problem;
         }
         Event::NotStarted { may_pass: spawn::may_pass(error) }
     }
 
     fn say_started(&self, id: PluginId) {
-        let Some(plugin) = self.plugins.get(&id) else { return };
-        let Some(pid) = plugin.state.leader() else { return };
+        let Some(plugin) = self.plugins.get(id) else { return };
+        let Some(pid) = plugin.state().leader() else { return };
         self.say(&Notice::Started { plugin: &plugin.name, pid, command: &plugin.command });
         for warning in spawn::refusals(&self.settings, pid) {
             self.say(&Notice::Warning { plugin: Some(&plugin.name), reason: &warning });
@@ -142,7 +103,7 @@ impl Supervisor {
     }
 
     fn say_restarting(&self, id: PluginId, delay: Duration) {
-        let Some(plugin) = self.plugins.get(&id) else { return };
+        let Some(plugin) = self.plugins.get(id) else { return };
         let ended = plugin.last.map(describe).unwrap_or_default();
         // It has ended, or was not even started.
         let reason = if plugin.problem.is_empty() { &ended } else { &plugin.problem };
@@ -151,10 +112,10 @@ impl Supervisor {
 
     /// Logs what a plugin wrote before its end, and then the end.
     fn settle(&mut self, id: PluginId, change: Change) {
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        let Some(plugin) = self.plugins.get_mut(id) else { return };
         plugin.problem.clear();
         let is_wanted =
-            self.ending.is_some() || matches!(plugin.state, State::Stopping(stopping) if stopping.is_wanted);
+            self.ending.is_some() || matches!(plugin.state(), State::Stopping(stopping) if stopping.is_wanted);
         let notice = Notice::Exited { plugin: &plugin.name, change, is_wanted };
         self.log.settle(id, &notice);
     }
@@ -178,32 +139,33 @@ impl Supervisor {
             let has_children = self.has_children;
             self.census = Some(self.view().look(has_children));
         }
-        let Some(plugin) = self.plugins.get_mut(&id) else { return Left::Nothing };
-        let leader = plugin.state.leader();
-        let leaders = &self.leaders;
+        let Some(plugin) = self.plugins.get(id) else { return Left::Nothing };
+        let (leader, mark) = (plugin.state().leader(), plugin.mark);
         let mut family: Sorted<Pid> = leader.into_iter().collect();
         let is_its = |process: &&Process| {
             // Whoever runs as another plugin is not this one's, whatever it inherited.
-            let is_its = leaders.get(&process.pid).is_none_or(|of| *of == id)
+            let is_its = self.plugins.led_by(process.pid).is_none_or(|of| of == id)
                 && (family.contains(process.pid)
                     || family.contains(process.parent)
-                    || sys::mark_of(process.pid) == Some(plugin.mark));
+                    || sys::mark_of(process.pid) == Some(mark));
             if is_its {
                 family.insert(process.pid);
             }
             is_its
         };
         // Parents come before their children.
-        plugin.prey = self.census.iter().flatten().filter(is_its).copied().collect();
+        let prey: Vec<Process> = self.census.iter().flatten().filter(is_its).copied().collect();
+        let Some(plugin) = self.plugins.get_mut(id) else { return Left::Nothing };
+        plugin.prey = prey;
         let is_nothing = plugin.prey.is_empty() || plugin.is_given_up;
         if is_nothing && leader.is_none() { Left::Nothing } else { Left::Something }
     }
 
     fn kill(&mut self, id: PluginId, now: Instant) {
         self.view();
-        let (Some(plugin), Some(view)) = (self.plugins.get_mut(&id), &self.view) else { return };
+        let (Some(plugin), Some(view)) = (self.plugins.get_mut(id), &self.view) else { return };
         let killed = plugin.hunt.kill(&plugin.prey, view);
-        let is_late = matches!(plugin.state, State::Stopping(stopping) if stopping.kill_at + PATIENCE <= now);
+        let is_late = matches!(plugin.state(), State::Stopping(stopping) if stopping.kill_at + PATIENCE <= now);
         if is_late && !plugin.prey.is_empty() && killed.unreachable.len() == plugin.prey.len() {
             plugin.is_given_up = true;
             self.warn_of_unreachable(&killed.unreachable);

@@ -2,7 +2,8 @@
 //! never comes here, and changes nothing.
 
 use super::lifecycle::{Event, Wish};
-use super::{Plugin, Supervisor, spawn};
+use super::plugins::Plugin;
+use super::{Supervisor, spawn};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
@@ -102,7 +103,7 @@ impl Supervisor {
                     counts.unchanged += 1;
                     self.take_policy(id);
                     // One that was on its way out is wanted again.
-                    if self.plugins.get(&id).is_some_and(|plugin| plugin.state.is_leaving()) {
+                    if self.plugins.get(id).is_some_and(|plugin| plugin.state().is_leaving()) {
                         self.happen(id, Event::Asked(Wish::Renew));
                     }
                 }
@@ -120,17 +121,17 @@ impl Supervisor {
     /// Has a plugin started anew as it is now, unless it was stopped on request: says whether it was.
     fn renew_one(&mut self, id: PluginId, entry: Entry) -> bool {
         let Decision::Run { command, .. } = entry.decision else { return false };
-        if let Some(plugin) = self.plugins.get_mut(&id) {
+        if let Some(plugin) = self.plugins.get_mut(id) {
             plugin.content = entry.fingerprint.digest;
             plugin.command = command;
         }
         self.take_policy(id);
         self.happen(id, Event::Asked(Wish::Renew));
-        self.plugins.get(&id).is_some_and(|plugin| plugin.state.is_stopped_on_request())
+        self.plugins.get(id).is_some_and(|plugin| plugin.state().is_stopped_on_request())
     }
 
     fn take_policy(&mut self, id: PluginId) {
-        if let Some(plugin) = self.plugins.get_mut(&id) {
+        if let Some(plugin) = self.plugins.get_mut(id) {
             let file_name = plugin.path.file_name().unwrap_or_default().to_string_lossy();
             plugin.policy = self.settings.policy(&file_name);
         }

@@ -1,7 +1,8 @@
 //! What is asked over the control socket, done, and the answers that have to wait until it is.
 
+use super::Supervisor;
 use super::lifecycle::{Event, State, Wish};
-use super::{Plugin, Supervisor};
+use super::plugins::Plugin;
 use crate::control::request::Request;
 use crate::control::server::{Asked, ClientId};
 use crate::log::PluginId;
@@ -52,12 +53,12 @@ impl Supervisor {
     /// The plugins of these names, all of them where there is none.
     fn find(&self, names: &[OsString]) -> Result<Vec<PluginId>, String> {
         if names.is_empty() {
-            return Ok(self.plugins.numbers());
+            return Ok(self.plugins.ids());
         }
         // One that is on its way out may have its successor's name.
         let id_of = |name: &OsString| {
             let named = self.plugins.iter().filter(|(_, plugin)| plugin.name == *name);
-            named.min_by_key(|(_, plugin)| plugin.state.is_leaving()).map(|(id, _)| id)
+            named.min_by_key(|(_, plugin)| plugin.state().is_leaving()).map(|(id, _)| id)
         };
         // Once each, however often it is named.
         let mut ids = Vec::new();
@@ -99,12 +100,12 @@ impl Supervisor {
         if self.pending.iter().map(awaited).sum::<usize>() + ids.len() > MOST_AWAITED {
             return Err("too many requests are being carried out".into());
         }
-        let note = |plugin: &Plugin| match (wish, plugin.state) {
+        let note = |plugin: &Plugin| match (wish, plugin.state()) {
             (Wish::Start, State::Running { .. } | State::Starting { .. }) => "runs already",
             (Wish::Stop, State::Stopped) => "is stopped already",
             _ => "",
         };
-        let notes: Vec<_> = ids.iter().map(|&id| (id, self.plugins.get(&id).map_or("", note))).collect();
+        let notes: Vec<_> = ids.iter().map(|&id| (id, self.plugins.get(id).map_or("", note))).collect();
         ids.into_iter().for_each(|id| self.happen(id, Event::Asked(wish)));
         self.pending.push(Pending { client, until: Until::Settled(notes) });
         Ok(())
@@ -129,7 +130,7 @@ impl Supervisor {
             match until {
                 Until::Settled(notes) => {
                     let now = Instant::now();
-                    let record = |(id, note): &(PluginId, &str)| Some(self.plugins.get(id)?.record(note, now));
+                    let record = |(id, note): &(PluginId, &str)| Some(self.plugins.get(*id)?.record(note, now));
                     let records: Vec<Vec<u8>> = notes.iter().filter_map(record).collect();
                     self.confirm(client, records.concat());
                 }
@@ -147,7 +148,7 @@ impl Supervisor {
             Until::Reloads(count) => self.reloads.done >= *count || self.ending.is_some(),
             Until::Settled(ids) => {
                 let now = Instant::now();
-                let is_on_its_way = |id: &PluginId| self.plugins.get(id).is_some_and(|p| p.state.is_on_its_way(now));
+                let is_on_its_way = |id: &PluginId| self.plugins.get(*id).is_some_and(|p| p.state().is_on_its_way(now));
                 !ids.iter().any(|(id, _)| is_on_its_way(id))
             }
         }
@@ -166,7 +167,7 @@ impl Supervisor {
             }
             records.extend(record.end());
         }
-        let all = ids.iter().filter_map(|id| self.plugins.get(id));
+        let all = ids.iter().filter_map(|id| self.plugins.get(*id));
         all.for_each(|plugin| records.extend(plugin.record("", now)));
         self.confirm(client, records);
     }

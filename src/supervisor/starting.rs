@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl Supervisor {
     /// Forks a plugin. How its exec goes is told later.
     pub(super) fn spawn(&mut self, id: PluginId, now: Instant) -> Event {
-        let Some(plugin) = self.plugins.get_mut(&id) else { return Event::NotStarted { may_pass: false } };
+        let Some(plugin) = self.plugins.get_mut(id) else { return Event::NotStarted { may_pass: false } };
         plugin.starts += 1;
         plugin.began = now;
         plugin.is_given_up = false;
@@ -36,7 +36,7 @@ impl Supervisor {
         plugin.pipes = forked.pipes;
         plugin.group = Some(pid);
         self.starting.push((id, now));
-        self.leaders.insert(pid, id);
+        self.plugins.note_leader(pid, id);
         self.has_children = true;
         Event::Forked(pid)
     }
@@ -48,7 +48,7 @@ impl Supervisor {
 
     /// The exec of a plugin has succeeded or failed.
     pub(super) fn note_outcome(&mut self, id: PluginId) {
-        if let Some(outcome) = self.plugins.get(&id).and_then(|plugin| plugin.outcome.as_ref()) {
+        if let Some(outcome) = self.plugins.get(id).and_then(|plugin| plugin.outcome.as_ref()) {
             self.epoll.remove(outcome.as_fd());
         }
         match self.is_starting(id) {
@@ -65,7 +65,7 @@ impl Supervisor {
     /// Tells what came of each, in order, as far as it is known.
     pub(super) fn take_outcomes(&mut self) {
         while let Some(&(id, since)) = self.starting.first() {
-            let outcome = self.plugins.get(&id).and_then(|plugin| plugin.outcome.as_ref());
+            let outcome = self.plugins.get(id).and_then(|plugin| plugin.outcome.as_ref());
             let is_known = outcome.is_none_or(|outcome| sys::is_ready(outcome.as_fd(), Interest::Readable));
             if !is_known && since.elapsed() < PATIENCE && self.ending.is_none() {
                 return;
@@ -78,7 +78,7 @@ impl Supervisor {
     }
 
     fn take_outcome(&mut self, id: PluginId) {
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        let Some(plugin) = self.plugins.get_mut(id) else { return };
         let Some(outcome) = plugin.outcome.take() else { return };
         self.epoll.remove(outcome.as_fd());
         let pipes = std::mem::take(&mut plugin.pipes);
@@ -86,8 +86,8 @@ impl Supervisor {
         match sys::exec_error(&outcome) {
             Some(error) => {
                 // Its process is about to end, and is nobody's.
-                if let (State::Starting { leader, .. }, None) = (plugin.state, early_end) {
-                    self.leaders.remove(&leader);
+                if let (State::Starting { leader, .. }, None) = (plugin.state(), early_end) {
+                    self.plugins.forget_leader(leader);
                 }
                 let event = self.not_started(id, &error);
                 self.happen(id, event);
@@ -95,7 +95,7 @@ impl Supervisor {
             None => {
                 self.happen(id, Event::Executed);
                 for (stream, pipe) in pipes {
-                    let Some(plugin) = self.plugins.get(&id) else { return };
+                    let Some(plugin) = self.plugins.get(id) else { return };
                     let (name, counters) = (plugin.name.clone(), Arc::clone(&plugin.counters));
                     self.log.follow(Source { plugin: id, name, pipe, stream, counters });
                 }
@@ -109,7 +109,7 @@ impl Supervisor {
     /// The first process of a plugin has ended; whose exec is not told yet, waits for that.
     pub(super) fn note_end_of_leader(&mut self, id: PluginId, change: Change) {
         let is_starting = self.is_starting(id);
-        let Some(plugin) = self.plugins.get_mut(&id) else { return };
+        let Some(plugin) = self.plugins.get_mut(id) else { return };
         if is_starting {
             plugin.early_end = Some(change);
             self.take_outcomes();

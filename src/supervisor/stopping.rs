@@ -59,12 +59,11 @@ impl Supervisor {
             self.above.tell(&Report::Stopping(grace_period));
         }
         let last = now + grace_period;
-        let groups: Vec<Pid> = self.leaders.keys().copied().collect();
-        let stop = Stop::begin(now, last, &groups);
+        let stop = Stop::begin(now, last, &self.plugins.groups());
         self.ending = Some(Ending { stop, is_requested, impatience: 0, has_given_up: false });
         // Nobody is held up any more.
         self.take_outcomes();
-        for id in self.plugins.numbers() {
+        for id in self.plugins.ids() {
             self.happen(id, Event::EverythingStops { last });
         }
     }
@@ -107,7 +106,7 @@ impl Supervisor {
     pub(super) fn is_done(&mut self) -> bool {
         match &self.ending {
             Some(ending) => !self.has_children || ending.has_given_up,
-            None if self.at_work > 0 || self.is_program_running() || self.loader.is_busy => false,
+            None if self.plugins.is_any_at_work() || self.is_program_running() || self.loader.is_busy => false,
             // What is yet to come may be started.
             None if self.settings.is_watching && self.job.is_none() => false,
             None if !self.has_children => true,
@@ -121,7 +120,7 @@ impl Supervisor {
 
     /// Logs the last words and returns the exit status.
     pub(super) fn end(&mut self) -> u8 {
-        if self.next_id > 0 {
+        if self.plugins.were_any() {
             self.say(&Notice::Stopped);
         }
         self.log.finish();
@@ -153,7 +152,7 @@ impl Supervisor {
             Some(status) => status,
             None if has_given_up || self.log.has_lost_lines() => 1,
             None if is_requested => 0,
-            None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.state.has_failed())),
+            None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.state().has_failed())),
         }
     }
 

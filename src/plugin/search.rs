@@ -6,14 +6,15 @@ use super::interpreter::HEAD_BYTES;
 use super::plan::{BadLocation, Plan};
 use crate::configuration::Location;
 use crate::error::plain;
+use crate::sys;
 use std::collections::BinaryHeap;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::hash::Hasher;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The largest file whose content is read for its digest.
@@ -102,8 +103,6 @@ fn search(directory: &Path, directories: &mut Vec<PathBuf>, found: &mut Vec<OsSt
 /// # Errors
 /// Why it is none.
 pub fn open(path: &Path) -> Result<Opened, Refusal> {
-    const O_NOCTTY: i32 = 0o400;
-    const O_NONBLOCK: i32 = 0o4000;
     let unreadable = |error: &io::Error| Refusal::Unreadable(format!("cannot be read: {}", plain(error)));
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -117,8 +116,7 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
         Ok(_) => {}
     }
     // Should a FIFO have taken its place since, it is not waited for.
-    let flags = O_NONBLOCK | O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| unreadable(&error))?;
+    let file = sys::open_options(false).read(true).open(path).map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     if !metadata.is_file() {
         return Err(Refusal::NoFile("not a regular file"));

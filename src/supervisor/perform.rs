@@ -90,7 +90,7 @@ impl Supervisor {
         if let Some(plugin) = self.plugins.get_mut(id) {
             plugin.problem = problem;
         }
-        Event::NotStarted { may_pass: spawn::may_pass(error) }
+        Event::NotStarted { may_pass: sys::may_pass(error) }
     }
 
     fn say_started(&self, id: PluginId) {

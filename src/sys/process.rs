@@ -228,18 +228,6 @@ pub fn die_of(number: i32) {
     signal::deliver(number, || true);
 }
 
-/// Marks this process and all that it will start, through fork and exec and whatever becomes of the environment.
-///
-/// The mark is in the soft limit of RLIMIT_RTTIME (getrlimit(2)), which is inherited, costs nothing, and concerns only
-/// real-time scheduling, for which it is as good as none: microseconds of the order of 2^63.
-///
-/// It makes one system call, as befits a child between fork and exec.
-pub fn set_mark(mark: Mark) {
-    let limit = libc::RLimit { soft: mark.0, hard: u64::MAX };
-    // SAFETY: `limit` is valid for the call. Where the hard limit is lower nothing is marked.
-    unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) };
-}
-
 /// The mark that a process inherited; `None` where it has none, is another user's, or has gone.
 pub fn mark_of(pid: Pid) -> Option<Mark> {
     let mut limit = libc::RLimit { soft: u64::MAX, hard: u64::MAX };
@@ -250,6 +238,10 @@ pub fn mark_of(pid: Pid) -> Option<Mark> {
 }
 
 /// What tells the processes of one run of a plugin from all others on the machine.
+///
+/// It is in the soft limit of RLIMIT_RTTIME (getrlimit(2)), which is inherited through fork and exec and whatever becomes
+/// of the environment, costs nothing, and concerns only real-time scheduling, for which it is as good as none:
+/// microseconds of the order of 2^63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
@@ -257,6 +249,10 @@ impl Mark {
     /// The mark of the plugin `number` of the launcher that drew `random`: 62 bits of both, above all real limits.
     pub fn new(random: u64, number: u64) -> Mark {
         Mark(0b10 << 62 | (random << 20 ^ number) & (u64::MAX >> 2))
+    }
+
+    pub(super) fn limit(&self) -> libc::RLimit {
+        libc::RLimit { soft: self.0, hard: u64::MAX }
     }
 }
 

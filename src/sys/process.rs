@@ -36,9 +36,13 @@ pub fn fork() -> io::Result<Fork> {
 /// # Errors
 /// EAGAIN and ENOMEM, as clone(2) has them.
 pub fn fork_heard_when_stopped() -> io::Result<Fork> {
-    let (flags, none): (c_ulong, c_ulong) = (signal::CONT as c_ulong, 0);
-    // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
-    match check(unsafe { libc::syscall(libc::SYS_CLONE, flags, none, none, none, none) } as c_int)? {
+    let none: c_ulong = 0;
+    let clone = |signal: c_ulong| {
+        // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
+        check(unsafe { libc::syscall(libc::SYS_CLONE, signal, none, none, none, none) } as c_int)
+    };
+    // User-mode emulators know SIGCHLD alone.
+    match clone(signal::CONT as c_ulong).or_else(|_| clone(libc::SIGCHLD as c_ulong))? {
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
     }

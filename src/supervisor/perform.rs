@@ -9,7 +9,7 @@ use crate::error::plain;
 use crate::log::PluginId;
 use crate::notice::{Notice, describe};
 use crate::numbered::Sorted;
-use crate::plugin::plan::{Decision, Entry};
+use crate::plugin::entry::{Decision, Entry};
 use crate::sys::{self, Change, Pid};
 use std::io;
 use std::time::{Duration, Instant};

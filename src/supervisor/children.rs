@@ -6,7 +6,7 @@ use super::{Supervisor, cannot_run};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::sys::{self, Change, Pid, Reaped, signal};
+use crate::sys::{self, Change, Pid, Reaped};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
@@ -43,10 +43,6 @@ impl Supervisor {
         if self.job.as_ref().is_some_and(|job| job.is(pid)) {
             return self.note_end_of_program(change);
         }
-        if self.witness == Some(pid) {
-            self.witness = None;
-            return;
-        }
         match self.plugins.forget_leader(pid) {
             Some(id) => self.note_end_of_leader(id, change),
             None => {
@@ -68,10 +64,6 @@ impl Supervisor {
         if self.settings.locations.is_some() {
             let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
             self.say(&Notice::ProgramExited { program, change });
-        }
-        // It has nothing more to testify.
-        if let Some(witness) = self.witness {
-            let _ = sys::kill(witness, signal::KILL);
         }
         self.stop("the program ended");
     }

@@ -33,6 +33,10 @@ impl Supervisor {
                 self.reloads.last = Ok(self.renew(plan, &taken, *settings));
                 self.reloads.done += 1;
             }
+            Err(problem) if self.reloads.begun == 0 => {
+                self.has_failed = true;
+                self.warn(&format!("cannot look for plugins: {problem}"));
+            }
             Err(problem) => {
                 let problem = format!("not reloaded, nothing was changed: {problem}");
                 self.warn(&problem);

@@ -304,6 +304,7 @@ impl Guard {
                     self.program_end = Some(change);
                     self.wake_supervisor_at = None;
                     self.dismiss_witness();
+                    self.begin_stop(self.grace_period);
                 }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }

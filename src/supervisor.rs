@@ -27,7 +27,6 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
-use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
@@ -201,7 +200,6 @@ impl Supervisor {
         self.epoll.add(self.loader.news(), token::LOADER)?;
         self.epoll.add(self.log.ended(), token::LOG)?;
         self.above.register(&self.epoll)?;
-        self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         if let Some(outcome) = self.job.as_ref().and_then(|job| job.outcome.as_ref()) {
             self.epoll.add(outcome.as_fd(), token::PROGRAM)?;
         }

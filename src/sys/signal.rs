@@ -70,7 +70,7 @@ impl SignalState {
             // The kernel's struct sigaction: handler, flags, restorer, mask.
             let action = [handler, 0, 0, 0];
             // SAFETY: `action` is valid for the call.
-            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE]) }
+            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE, 0]) }
         };
         for number in [BUS, SEGV, PIPE] {
             let _ = set(number, libc::SIG_DFL);
@@ -80,7 +80,7 @@ impl SignalState {
         }
         let (how, mask) = (libc::SIG_SETMASK as usize, &raw const self.mask);
         // SAFETY: the mask is valid for the call.
-        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE]) };
+        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE, 0]) };
     }
 }
 

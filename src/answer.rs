@@ -3,10 +3,8 @@
 use crate::cli::NAME;
 use crate::error::{Error, plain};
 use crate::{escape, sys};
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 /// The most that a pipe which says that it can be written is sure to take (pipe(7)).
@@ -25,7 +23,6 @@ pub fn print(text: &[u8]) -> Result<u8, Error> {
 /// Says on standard error what is wrong, unless that takes nothing now: who has to act waits for no reader. Returns
 /// whether it was said.
 pub fn complain(problem: &str) -> bool {
-    const O_NONBLOCK: i32 = 0o4000;
     let mut line = [NAME, ": "].concat().into_bytes();
     escape::one_line(problem.as_bytes(), &mut line);
     line.truncate(PIPE_BUF - 1);
@@ -36,8 +33,7 @@ pub fn complain(problem: &str) -> bool {
     }
     // Others who write to the same pipe can fill it meanwhile. Through a description of our own that is an error; only
     // a pipe is the same when it is opened again.
-    let own = sys::is_pipe(stderr.as_fd())
-        .then(|| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open("/proc/self/fd/2"));
+    let own = sys::is_pipe(stderr.as_fd()).then(|| sys::open_options(false).write(true).open("/proc/self/fd/2"));
     match own {
         Some(Ok(mut own)) => own.write_all(&line).is_ok(),
         Some(Err(_)) | None => stderr.lock().write_all(&line).is_ok(),

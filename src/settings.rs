@@ -4,7 +4,6 @@ mod extra;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
-use crate::control::client::Form;
 use crate::error::Error;
 use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
@@ -49,6 +48,14 @@ pub struct Settings {
     policies: Vec<(String, Override)>,
     /// What `extra_config` says to plugins, or seems to say to the launcher.
     plugin_keys: extra::PluginKeys,
+}
+
+/// How `status` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+    Prometheus,
 }
 
 /// How records are written.

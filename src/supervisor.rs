@@ -238,6 +238,7 @@ impl Supervisor {
             self.reap();
             self.keep_deadlines();
             self.answer_pending();
+            self.stop_when_idle();
             if self.failure.is_some() || self.is_done() {
                 return;
             }

@@ -28,3 +28,24 @@ use std::io;
 pub fn is_no_such_process(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
+
+/// Whether an error of exec or fork may pass by itself: EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, and EIO of a network
+/// file system. ENOENT, EACCES, ENOEXEC and E2BIG will be the same the next time.
+pub fn may_pass(error: &io::Error) -> bool {
+    use libc::{EAGAIN, EIO, EMFILE, ENFILE, ENOMEM, ETXTBSY};
+    matches!(error.raw_os_error(), Some(EAGAIN | EIO | EMFILE | ENFILE | ENOMEM | ETXTBSY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let errors =
+            |numbers: &[i32]| numbers.iter().map(|&errno| io::Error::from_raw_os_error(errno)).collect::<Vec<_>>();
+        assert!(errors(&[5, 11, 12, 23, 24, 26]).iter().all(may_pass));
+        assert!(!errors(&[1, 2, 7, 8, 13, 20, 22, 40]).iter().any(may_pass));
+        assert!(!may_pass(&io::ErrorKind::InvalidInput.into()));
+    }
+}

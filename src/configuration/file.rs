@@ -3,10 +3,9 @@
 use crate::error::plain;
 use crate::sys;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 
 /// The largest file that is read: far beyond any configuration.
@@ -50,10 +49,7 @@ fn once(path: &OsStr) -> Text {
 }
 
 fn open(path: &OsStr) -> Result<File, String> {
-    const O_NOCTTY: i32 = 0o400;
-    const O_NONBLOCK: i32 = 0o4000;
-    let flags = if is_descriptor(path) { O_NOCTTY } else { O_NOCTTY | O_NONBLOCK };
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| plain(&error))?;
+    let file = sys::open_options(is_descriptor(path)).read(true).open(path).map_err(|error| plain(&error))?;
     let metadata = file.metadata().map_err(|error| plain(&error))?;
     if metadata.is_dir() {
         return Err("it is a directory".into());

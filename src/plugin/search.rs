@@ -1,19 +1,21 @@
 //! Locations to files. Opens regular files only, each once, and never waits for one; what the supervisor later wants to
 //! know of a file is learned here.
 
-use super::advice::writable_by_others;
+use super::entry::{BadLocation, Fingerprint, Plan};
 use super::interpreter::HEAD_BYTES;
-use super::plan::{BadLocation, Plan};
+use super::missing::explain;
+use super::permissions::writable_by_others;
 use crate::configuration::Location;
 use crate::error::plain;
+use crate::sys;
 use std::collections::BinaryHeap;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::hash::Hasher;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The largest file whose content is read for its digest.
@@ -41,20 +43,12 @@ pub enum Refusal {
     Unreadable(String),
 }
 
-/// What tells a file from others, and its content from what it was before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    pub device: u64,
-    pub inode: u64,
-    pub digest: u64,
-}
-
 /// The files of one location in the order of their paths.
 pub fn files(location: &Location, plan: &mut Plan) -> Vec<Met> {
     let path = &location.path;
     match fs::metadata(path) {
         Err(error) => {
-            let problem = super::missing::explain(location, &error);
+            let problem = explain(location, &error);
             let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             plan.bad_locations.push(BadLocation { location: path.clone(), problem, is_gone });
             return Vec::new();
@@ -102,8 +96,6 @@ fn search(directory: &Path, directories: &mut Vec<PathBuf>, found: &mut Vec<OsSt
 /// # Errors
 /// Why it is none.
 pub fn open(path: &Path) -> Result<Opened, Refusal> {
-    const O_NOCTTY: i32 = 0o400;
-    const O_NONBLOCK: i32 = 0o4000;
     let unreadable = |error: &io::Error| Refusal::Unreadable(format!("cannot be read: {}", plain(error)));
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -117,8 +109,7 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
         Ok(_) => {}
     }
     // Should a FIFO have taken its place since, it is not waited for.
-    let flags = O_NONBLOCK | O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| unreadable(&error))?;
+    let file = sys::open_options(false).read(true).open(path).map_err(|error| unreadable(&error))?;
     let metadata = file.metadata().map_err(|error| unreadable(&error))?;
     if !metadata.is_file() {
         return Err(Refusal::NoFile("not a regular file"));

@@ -9,7 +9,7 @@ use crate::error::plain;
 use crate::log::PluginId;
 use crate::notice::{Notice, describe};
 use crate::numbered::Sorted;
-use crate::plugin::plan::{Decision, Entry};
+use crate::plugin::entry::{Decision, Entry};
 use crate::sys::{self, Change, Pid};
 use std::io;
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ impl Supervisor {
     }
 
     fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
+        debug_assert!(self.plugins.get(id).is_some(), "nothing follows once a plugin is forgotten");
         match act {
             Act::Spawn => return Some(self.spawn(id, now)),
             Act::SayStarted => self.say_started(id),
@@ -90,7 +91,7 @@ impl Supervisor {
         if let Some(plugin) = self.plugins.get_mut(id) {
             plugin.problem = problem;
         }
-        Event::NotStarted { may_pass: spawn::may_pass(error) }
+        Event::NotStarted { may_pass: sys::may_pass(error) }
     }
 
     fn say_started(&self, id: PluginId) {

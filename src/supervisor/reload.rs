@@ -7,7 +7,7 @@ use super::{Supervisor, spawn};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
-use crate::plugin::plan::{Decision, Entry, Plan};
+use crate::plugin::entry::{Decision, Entry, Plan};
 use crate::settings::Settings;
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -131,12 +131,6 @@ fn no_input() -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether an error of exec or fork may pass by itself: EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, and EIO of a network
-/// file system. ENOENT, EACCES, ENOEXEC and E2BIG will be the same the next time.
-pub fn may_pass(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(5 | 11 | 12 | 23 | 24 | 26))
-}
-
 /// What the kernel did not grant to a plugin that runs all the same.
 pub fn refusals(settings: &Settings, pid: Pid) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -229,28 +223,4 @@ fn is_there(word: &OsStr, is_path: bool, error: &io::Error) -> bool {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(word).is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for (errno, expected) in [
-            (5, true),
-            (11, true),
-            (12, true),
-            (23, true),
-            (24, true),
-            (26, true),
-            (2, false),
-            (8, false),
-            (13, false),
-            (7, false),
-        ] {
-            assert_eq!(may_pass(&io::Error::from_raw_os_error(errno)), expected, "{errno}");
-        }
-        assert!(!may_pass(&io::ErrorKind::InvalidInput.into()));
-    }
 }

@@ -102,19 +102,24 @@ impl Supervisor {
         }
     }
 
+    /// Where no plugin runs or will, what plugins left behind goes with the last of them.
+    pub(super) fn stop_when_idle(&mut self) {
+        if self.ending.is_none() && self.is_idle() && self.has_children {
+            self.begin_stop(false);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        // What is yet to come may be started.
+        let is_open = self.settings.is_watching && self.job.is_none();
+        !(self.plugins.is_any_at_work() || self.is_program_running() || self.loader.is_busy || is_open)
+    }
+
     /// Whether nothing is left to do.
-    pub(super) fn is_done(&mut self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         match &self.ending {
             Some(ending) => !self.has_children || ending.has_given_up,
-            None if self.plugins.is_any_at_work() || self.is_program_running() || self.loader.is_busy => false,
-            // What is yet to come may be started.
-            None if self.settings.is_watching && self.job.is_none() => false,
-            None if !self.has_children => true,
-            None => {
-                // What the plugins left behind goes with the last of them.
-                self.begin_stop(false);
-                false
-            }
+            None => self.is_idle() && !self.has_children,
         }
     }
 
@@ -143,7 +148,7 @@ impl Supervisor {
                 break;
             }
             self.wait_at_most(timeout.into_iter().chain(self.above.tick()).min(), &mut ready);
-            if self.is_asked_to_stop(&ready, last_words.is_none()) {
+            if self.take_haste(&ready, last_words.is_none()) {
                 let now = Instant::now();
                 last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
             }
@@ -156,8 +161,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether somebody wants an end of the last words. `is_first`: nobody did so before.
-    fn is_asked_to_stop(&mut self, ready: &[u64], is_first: bool) -> bool {
+    /// Takes what came, and says whether somebody wants an end of the last words. `is_first`: nobody did so before.
+    fn take_haste(&mut self, ready: &[u64], is_first: bool) -> bool {
         let mut is_asked = false;
         if ready.contains(&token::SIGNALS) {
             while let Some(arrived) = self.signals.take() {

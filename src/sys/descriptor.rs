@@ -3,8 +3,18 @@
 use super::Pid;
 use super::libc::{self, check};
 use std::ffi::{c_int, c_uint, c_void};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Options to open what may turn out to be anything: a terminal does not become ours, and unless it `waits` nobody at
+/// the other end of a FIFO or a device is waited for (open(2), O_NOCTTY and O_NONBLOCK).
+pub fn open_options(waits: bool) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(if waits { libc::O_NOCTTY } else { libc::O_NOCTTY | libc::NONBLOCK });
+    options
+}
 
 /// A duplicate of the descriptor that a caller passed by number. Children get neither, as [`keep_from_children`] has it.
 ///

@@ -1,9 +1,8 @@
 //! The terminal: whether there is one, and how wide it is.
 
-use super::libc;
-use std::fs::{File, OpenOptions};
+use super::{libc, open_options};
+use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
 
 /// Whether this process has a controlling terminal that has not hung up (tty(4)).
 pub fn has_terminal() -> bool {
@@ -11,7 +10,7 @@ pub fn has_terminal() -> bool {
 }
 
 fn open_terminal() -> Option<File> {
-    OpenOptions::new().read(true).custom_flags(libc::NONBLOCK | libc::O_NOCTTY).open("/dev/tty").ok()
+    open_options(false).read(true).open("/dev/tty").ok()
 }
 
 /// Whether the process group of this process is in the foreground of its controlling terminal (tcgetpgrp(3)).

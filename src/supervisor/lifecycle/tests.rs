@@ -22,20 +22,21 @@ fn rules(restart: Restart, is_over: bool) -> Rules {
 
 /// A state in words, times as seconds from noon.
 fn words(state: State, noon: Instant) -> String {
-    let at = |at: Instant| at.saturating_duration_since(noon).as_secs_f64();
+    let at = |at: Instant| at.saturating_duration_since(noon).as_secs_f64() - (noon - at).as_secs_f64();
     match state {
         State::Waiting { until } => format!("waiting {}", at(until)),
         State::Forking => "forking".into(),
         State::Starting { leader, .. } => format!("starting {leader}"),
         State::Running { leader, .. } => format!("running {leader}"),
-        State::Stopping(Stopping { leader, pressure, kill_at, search_at, then, .. }) => {
+        State::Stopping(Stopping { leader, is_wanted, pressure, kill_at, search_at, then }) => {
+            let stopping = if is_wanted { "stopping" } else { "clearing" };
             let leader = leader.map_or("gone".into(), |leader| leader.to_string());
             let search = search_at.map_or("never".into(), |search_at| at(search_at).to_string());
             let then = match then {
                 Then::StartAt(until) => format!("start {}", at(until)),
                 other => format!("{other:?}").to_lowercase(),
             };
-            format!("stopping {leader} {pressure:?} kill {} search {search} then {then}", at(kill_at))
+            format!("{stopping} {leader} {pressure:?} kill {} search {search} then {then}", at(kill_at))
         }
         State::Stopped => "stopped".into(),
         State::Ended => "ended".into(),
@@ -168,12 +169,12 @@ fn the_policy_decides_by_how_it_ended() {
         (
             Restart::OnFailure,
             badly,
-            "stopping gone None kill 5 search 0.01 then start 1; Settle(Exited(1)); SayRestarting(1s)",
+            "clearing gone None kill 5 search 0.01 then start 1; Settle(Exited(1)); SayRestarting(1s)",
         ),
         (
             Restart::Always,
             well,
-            "stopping gone None kill 5 search 0.01 then start 1; Settle(Exited(0)); SayRestarting(1s)",
+            "clearing gone None kill 5 search 0.01 then start 1; Settle(Exited(0)); SayRestarting(1s)",
         ),
     ] {
         let found = cell(running, Event::LeaderEnded(change), rules(restart, false), noon);
@@ -203,6 +204,67 @@ fn pressure_grows_with_time() {
         (Pressure::Killed, Duration::ZERO, "stopping gone Killed kill 0 search 0.05 then stop; Kill"),
     ] {
         assert_eq!(press(pressure, kill_in), expected, "{pressure:?} {kill_in:?}");
+    }
+}
+
+#[test]
+fn a_stop_under_way_heeds_what_happens_meanwhile() {
+    let noon = noon();
+    let kill_at = noon + GRACE;
+    let (later, never) = (Some(noon + SECOND), None);
+    let stop = Stopping {
+        leader: Some(7),
+        is_wanted: true,
+        pressure: Pressure::Asked,
+        kill_at,
+        search_at: later,
+        then: Then::Stop,
+    };
+    let end = Stopping { then: Then::End, ..stop };
+    let clear = Stopping { leader: None, is_wanted: false, then: Then::StartAt(noon + SECOND), ..stop };
+    let [well, badly] = [Change::Exited(0), Change::Signaled(9)].map(Event::LeaderEnded);
+    let everything_by = |last| Event::EverythingStops { last: noon + last };
+    for (stopping, event, expected) in [
+        // Not yet looked for, or not by this plugin's own stop.
+        (stop, Event::Due, "stopping 7 Asked kill 5 search 1 then stop"),
+        (Stopping { search_at: never, ..stop }, Event::Due, "stopping 7 Asked kill 5 search never then stop"),
+        // Whose end may have been the last is looked for soon.
+        (stop, Event::OtherEnded, "stopping 7 Asked kill 5 search 0.01 then stop"),
+        (Stopping { search_at: never, ..stop }, Event::OtherEnded, "stopping 7 Asked kill 5 search never then stop"),
+        (clear, Event::OtherEnded, "clearing gone Asked kill 5 search 0.01 then start 1"),
+        (stop, well, "stopping gone Asked kill 5 search 0.01 then stop; Settle(Exited(0))"),
+        (stop, badly, "stopping gone Asked kill 5 search 0.01 then stop; Settle(Signaled(9))"),
+        // How it ended decides what it has come to, where everything stops.
+        (end, well, "stopping gone Asked kill 5 search 0.01 then end; Settle(Exited(0))"),
+        (end, badly, "stopping gone Asked kill 5 search 1 then fail; Settle(Signaled(9))"),
+        (
+            Stopping { then: Then::Fail, ..stop },
+            well,
+            "stopping gone Asked kill 5 search 0.01 then fail; Settle(Exited(0))",
+        ),
+        (clear, badly, "clearing gone Asked kill 5 search 1 then start 1"),
+        // The later wish counts, but what is to be forgotten is.
+        (
+            Stopping { then: Then::Forget, ..stop },
+            Event::Asked(Wish::Stop),
+            "stopping 7 Asked kill 5 search 1 then forget",
+        ),
+        (clear, Event::Asked(Wish::Stop), "stopping gone Asked kill 5 search 1 then stop"),
+        (clear, Event::Asked(Wish::Restart), "stopping gone Asked kill 5 search 1 then start 0"),
+        (clear, Event::Asked(Wish::Renew), "stopping gone Asked kill 5 search 1 then start 0"),
+        // The stop of everything kills with the last, and looks after all but who is due before.
+        (stop, everything_by(GRACE * 2), "stopping 7 Asked kill 5 search 5 then stop"),
+        (stop, everything_by(GRACE), "stopping 7 Asked kill 5 search never then stop"),
+        (stop, everything_by(SECOND), "stopping 7 Asked kill 1 search never then stop"),
+        (
+            Stopping { kill_at: noon - SECOND, pressure: Pressure::Killed, ..stop },
+            everything_by(GRACE),
+            "stopping 7 Killed kill -1 search 0 then stop",
+        ),
+        (clear, everything_by(GRACE), "clearing gone Asked kill 5 search never then end"),
+    ] {
+        let found = cell(State::Stopping(stopping), event, rules(Restart::Never, false), noon);
+        assert_eq!(found, expected, "{stopping:?} {event:?}");
     }
 }
 

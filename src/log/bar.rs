@@ -72,7 +72,9 @@ mod tests {
         let now = Instant::now();
         let mut bar = Bar::default();
         bar.note_shown(now);
-        assert!(bar.due(now) >= now + FIRST_PAUSE);
+        assert_eq!(bar.due(now), now + FIRST_PAUSE);
+        let later = now + FIRST_PAUSE * 2;
+        assert_eq!(bar.due(later), later + QUIET, "a quiet moment is waited for each time");
         bar.note_line();
         assert_eq!(bar.due(now), now + QUIET);
     }

@@ -257,6 +257,43 @@ mod tests {
     }
 
     #[test]
+    fn a_record_has_room_wherever_a_batch_ends() {
+        for label in 1..=16 {
+            let name = "x".repeat(label);
+            let mut frame = Frame::json(OsStr::new(&name), Stream::Merged);
+            let before = frame.before.length;
+            let mut check = |stream: &[u8], chunk, message: &str, times| {
+                let (found, count) = framed(&mut frame, stream, chunk);
+                let bytes = times * (before + message.len() + JSON_ENDS.len());
+                assert!(found.len() == bytes && found.ends_with(&[message.as_bytes(), JSON_ENDS].concat()), "{label}");
+                assert_eq!(count, times as u64);
+            };
+            // All that grows, up to the first size of a batch and beyond.
+            for length in (640 - before / 6..720 - before / 6).step_by(if label == 1 { 1 } else { 7 }) {
+                check(&[&vec![1; length][..], b"\n"].concat(), 4096, &"\\u0001".repeat(length), 1);
+            }
+            // Copied ones, and empty ones that are taken, whose end comes alone.
+            for length in 4096 - before - 24..4096 - before + 8 {
+                check(&[&vec![b'x'; length][..], b"\n"].concat(), 8192, &"x".repeat(length), 1);
+            }
+            check(&b"\r\n".repeat(1000), 1, "", 1000);
+        }
+    }
+
+    #[test]
+    fn a_short_line_takes_little_memory() {
+        for line in [vec![1; 100], vec![b'x'; 1500]] {
+            let nowhere = std::fs::File::options().write(true).open("/dev/null").unwrap();
+            let mut sink = Sink::new(nowhere.into(), "output", LOOK);
+            let frame = Frame::json(OsStr::new("all_x.sh"), Stream::Merged);
+            let mut lines = Framed { frame: &frame, sink: &mut sink, count: 0 };
+            Splitter::default().feed(&[&line[..], b"\n"].concat(), &mut lines);
+            assert_eq!(lines.count, 1);
+            assert!(!sink.is_large());
+        }
+    }
+
+    #[test]
     fn a_record_names_its_stream_where_streams_are_kept_apart() {
         for (stream, member) in
             [(Stream::Merged, ""), (Stream::Stdout, r#""stream":"stdout","#), (Stream::Stderr, r#""stream":"stderr","#)]

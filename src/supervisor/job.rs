@@ -2,7 +2,7 @@
 //! the terminal, its keys and the shell's job control act on it directly:
 //!
 //! - A key that sends a signal, `kill -- -PGID` and `fg` reach the whole group: PROGRAM, what it started, and the guard,
-//!   which passes on only what came to it alone (tcsetpgrp(3), kill(2); `guard/witness.rs` tells which is which).
+//!   which passes on only what came to it alone (tcsetpgrp(3), kill(2); `witness.rs` tells which is which).
 //! - The terminal stays with the group that the shell gave it to: nothing here calls tcsetpgrp(3). Whoever reads from it
 //!   in the background is stopped by the kernel (SIGTTIN; SIGTTOU with `tostop`, termios(3)), as without us.
 //! - When PROGRAM stops the guard stops itself by the same signal, as that is what the shell waits for (waitpid(2),

@@ -162,6 +162,8 @@ fn each_notice_as_text_as_json_in_colours_and_with_quiet() {
         let coloured = text(&notice, &Look { is_terminal: true, has_colour: true, ..LOOK });
         assert_eq!(coloured, Some([colours[0], words, colours[1]].concat()));
         assert_eq!(json(&notice), members);
+        let look = Look { format: Format::Json, is_quiet: true, ..LOOK };
+        assert_eq!(text(&notice, &look).is_some(), is_said_with_quiet, "{words}");
     }
 }
 

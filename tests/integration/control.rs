@@ -1,7 +1,9 @@
 //! The control socket: what a running launcher answers, to whom, and what no client can do to it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -251,6 +253,24 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     }
     // All or nothing.
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
+}
+
+#[test]
+fn a_name_that_only_looks_like_another_is_not_suggested() {
+    let sandbox = Sandbox::new();
+    for name in [&b"all_\xff.sh"[..], b"all_\nnext.sh"] {
+        sandbox.plugin(OsStr::from_bytes(name), RUNS);
+    }
+    let running = run(&sandbox, &[]).start();
+    wait_for("both run", || running.stdout().matches("] ready").count() == 2);
+    for name in [&b"all_\xfe.sh"[..], b"all_\xef\xbf\xbd.sh", b"all_ next.sh", b"all_next.sh"] {
+        let refused = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(name)]).output();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains("`status` lists those there are"), "{}", refused.stderr);
+    }
+    // The control: the very name does.
+    let stopped = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(b"all_\xff.sh")]).output();
+    assert_eq!(stopped.status.code(), Some(0));
 }
 
 #[test]

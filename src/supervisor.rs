@@ -94,6 +94,8 @@ pub struct Supervisor {
     /// `None` while nothing is watched, and while the loader sets up the next.
     watch: Option<Watch>,
     changes: Changes,
+    /// What was said of the configuration as it is: a reload says only what is new.
+    warnings: Vec<String>,
     /// It was said that not everything is watched.
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
@@ -170,6 +172,7 @@ impl Supervisor {
             loader,
             watch: None,
             changes: Changes::default(),
+            warnings: Vec::new(),
             has_said_unwatched: false,
             wants_reload: false,
             environment: Vec::new(),

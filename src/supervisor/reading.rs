@@ -12,9 +12,8 @@ use std::os::fd::AsFd;
 impl Supervisor {
     /// Has the locations searched for the first time.
     pub(super) fn search(&mut self) {
-        for warning in std::mem::take(&mut self.settings.warnings) {
-            self.warn(&warning);
-        }
+        self.warnings = std::mem::take(&mut self.settings.warnings);
+        self.warnings.iter().for_each(|warning| self.warn(warning));
         if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
             self.warn(change.notice);
         }

@@ -71,7 +71,9 @@ impl Supervisor {
         settings.stderr = self.settings.stderr;
         let warnings = std::mem::take(&mut settings.warnings);
         self.settings = settings;
-        warnings.iter().for_each(|warning| self.warn(warning));
+        let is_new = |warning: &&String| !self.warnings.contains(warning);
+        warnings.iter().filter(is_new).for_each(|warning| self.warn(warning));
+        self.warnings = warnings;
         self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {

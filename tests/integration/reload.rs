@@ -204,6 +204,28 @@ fn what_can_be_read_once_only_stays() {
     }
 }
 
+#[test]
+fn a_warning_of_the_configuration_is_said_once() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    let write = |extra: &str| {
+        let text = format!("plugin_locations: [plugins]\nextra_config:\n  plugin.launcher.colour: red\n{extra}");
+        sandbox.write("lmcache.yaml", text)
+    };
+    write("");
+    let running = sandbox.launcher(["run", "--grace-period", "20", "--config", "lmcache.yaml"]).start();
+    runs(&running, "all_x.sh", "v1");
+    let reload = |counts: &str| {
+        running.signal("HUP");
+        running.wait_for_stdout(counts);
+    };
+    reload("reloaded: 0 started, 0 restarted, 0 stopped, 1 unchanged");
+    assert_eq!(running.stdout().matches("plugin.launcher.colour").count(), 1, "{}", running.stdout());
+    write("  plugin.launcher.size: small\n");
+    reload("reloaded: 0 started, 1 restarted, 0 stopped, 0 unchanged");
+    assert_eq!(running.stdout().matches("plugin.launcher.colour").count(), 1, "{}", running.stdout());
+    assert_eq!(running.stdout().matches("plugin.launcher.size").count(), 1, "{}", running.stdout());
+}
+
 const NESTED: &str = "#!/bin/sh\necho nested\nexec \"$LAUNCHER\" run --grace-period 1 OTHER\n";
 
 #[test]

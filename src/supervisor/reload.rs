@@ -41,7 +41,11 @@ fn compare(known: &[Known<'_>], found: Vec<Entry>, are_all_new: bool, unreadable
     for entry in found {
         let before = match &entry.decision {
             Decision::Run { .. } | Decision::Error { .. } => old.remove(entry.path.as_path()),
-            Decision::Skip { .. } => continue,
+            Decision::Skip { .. } => {
+                let unreadable = entry.is_unreadable.then(|| old.remove(entry.path.as_path()));
+                changes.extend(unreadable.flatten().map(|known| Change::Keep(known.id)));
+                continue;
+            }
         };
         match (&entry.decision, before) {
             (Decision::Run { command, .. }, Some(known)) => {
@@ -212,3 +216,10 @@ mod tests {
         assert_eq!(changes(&["p/a", "q/b", "pp/c"], vec![], true, &["p"]), ["keep 1", "remove 2", "remove 3"]);
     }
 }
+    #[test]
+    fn what_cannot_be_read_now_is_left_alone() {
+        let found = || Entry { is_unreadable: true, ..Entry::skip("p/a".into(), "cannot be read") };
+        assert_eq!(changes(&["p/a"], vec![found()], true, &[]), ["keep 1"]);
+        assert_eq!(changes(&[], vec![found()], false, &[]), [""; 0]);
+    }
+

@@ -204,6 +204,33 @@ fn what_can_be_read_once_only_stays() {
     }
 }
 
+/// A link to itself: it is there, and cannot be read.
+fn make_unreadable(sandbox: &Sandbox, path: &str) {
+    fs::rename(sandbox.path(path), sandbox.path("aside")).expect("moved");
+    sandbox.link(sandbox.path(path), path);
+}
+
+#[test]
+fn what_cannot_be_read_for_now_runs_on() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1")), ("all_tool", &*plugin("v1"))]);
+    for (number, name) in ["all_x.sh", "all_tool"].into_iter().enumerate() {
+        let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+        let pid = runs(&running, name, "v1");
+        let other = runs(&running, ["all_tool", "all_x.sh"][number], "v1");
+        make_unreadable(&sandbox, &format!("plugins/{name}"));
+        running.signal("HUP");
+        running.wait_for_stdout("reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged");
+        assert!(processes::is_alive(pid), "{name}");
+        // The control: what is gone is stopped.
+        fs::remove_file(sandbox.path(format!("plugins/{name}"))).expect("removed");
+        running.signal("HUP");
+        running.wait_for_stdout("reloaded: 0 started, 0 restarted, 1 stopped, 1 unchanged");
+        wait_for("it is gone", || !processes::is_alive(pid));
+        assert!(processes::is_alive(other));
+        fs::rename(sandbox.path("aside"), sandbox.path(format!("plugins/{name}"))).expect("moved back");
+    }
+}
+
 #[test]
 fn a_warning_of_the_configuration_is_said_once() {
     let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);

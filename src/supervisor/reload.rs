@@ -8,9 +8,10 @@ use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
 use crate::plugin::entry::{Decision, Entry, Plan};
+use crate::plugin::plan::last_components;
 use crate::settings::Settings;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// A plugin that is there.
@@ -92,12 +93,15 @@ impl Supervisor {
         self.apply(changes)
     }
 
-    fn apply(&mut self, changes: Vec<Change>) -> ReloadCounts {
+    fn apply(&mut self, mut changes: Vec<Change>) -> ReloadCounts {
         let mut counts = ReloadCounts::default();
+        // Who goes has no name any more when those who come are named.
+        changes.sort_by_key(|change| !matches!(change, Change::Remove(_)));
         for change in changes {
             match change {
-                Change::Start(entry) => {
+                Change::Start(mut entry) => {
                     counts.started += 1;
+                    entry.name = self.name_apart(None, &entry.path, entry.name);
                     self.take_in(entry);
                 }
                 Change::Renew(id, entry) => {
@@ -110,6 +114,7 @@ impl Supervisor {
                     self.take_policy(id);
                     // One that was on its way out is wanted again.
                     if self.plugins.get(id).is_some_and(|plugin| plugin.state().is_leaving()) {
+                        self.rename_apart(id);
                         self.happen(id, Event::Asked(Wish::Renew));
                     }
                 }
@@ -132,8 +137,32 @@ impl Supervisor {
             plugin.command = command;
         }
         self.take_policy(id);
+        self.rename_apart(id);
         self.happen(id, Event::Asked(Wish::Renew));
         self.plugins.get(id).is_some_and(|plugin| plugin.state().is_stopped_on_request())
+    }
+
+    /// The name of a plugin, or as many more of its directories as tell it from all others that stay: also from those
+    /// that were not found this time.
+    fn name_apart(&self, id: Option<PluginId>, path: &Path, name: OsString) -> OsString {
+        let is_others = |name: &OsStr| {
+            let mut others = self.plugins.iter().filter(|(other, _)| Some(*other) != id);
+            others.any(|(_, other)| other.name == name && !other.state().is_leaving())
+        };
+        if !is_others(&name) {
+            return name;
+        }
+        let longer = (2..=path.components().count()).map(|count| last_components(path, count));
+        longer.into_iter().find(|name| !is_others(name)).unwrap_or(name)
+    }
+
+    /// Another may have got the name of one that was on its way out.
+    fn rename_apart(&mut self, id: PluginId) {
+        let Some(plugin) = self.plugins.get(id) else { return };
+        let name = self.name_apart(Some(id), &plugin.path, plugin.name.clone());
+        if let Some(plugin) = self.plugins.get_mut(id) {
+            plugin.name = name;
+        }
     }
 
     fn take_policy(&mut self, id: PluginId) {
@@ -205,6 +234,13 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_now_is_left_alone() {
+        let found = || Entry { is_unreadable: true, ..Entry::skip("p/a".into(), "cannot be read") };
+        assert_eq!(changes(&["p/a"], vec![found()], true, &[]), ["keep 1"]);
+        assert_eq!(changes(&[], vec![found()], false, &[]), [""; 0]);
+    }
+
+    #[test]
     fn what_cannot_run_now_is_said_and_left_alone() {
         assert_eq!(changes(&["p/a"], vec![is_wrong("p/a")], true, &[]), ["keep 1", "refuse p/a"]);
         assert_eq!(changes(&[], vec![is_wrong("p/a")], false, &[]), ["refuse p/a"]);
@@ -216,10 +252,3 @@ mod tests {
         assert_eq!(changes(&["p/a", "q/b", "pp/c"], vec![], true, &["p"]), ["keep 1", "remove 2", "remove 3"]);
     }
 }
-    #[test]
-    fn what_cannot_be_read_now_is_left_alone() {
-        let found = || Entry { is_unreadable: true, ..Entry::skip("p/a".into(), "cannot be read") };
-        assert_eq!(changes(&["p/a"], vec![found()], true, &[]), ["keep 1"]);
-        assert_eq!(changes(&[], vec![found()], false, &[]), [""; 0]);
-    }
-

@@ -232,6 +232,52 @@ fn what_cannot_be_read_for_now_runs_on() {
 }
 
 #[test]
+fn names_tell_plugins_apart_also_from_those_that_were_not_found() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a/all_x", plugin("a"));
+    sandbox.write("b/ignored.txt", "");
+    let run = || sandbox.launcher(["run", "--grace-period", "20", "a", "b"]).start();
+    // Of a directory that cannot be read.
+    let running = run();
+    let first = runs(&running, "all_x", "a");
+    make_unreadable(&sandbox, "a");
+    sandbox.write("b/all_x", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "b/all_x", "b");
+    assert!(processes::is_alive(first));
+    running.signal("TERM");
+    running.wait();
+    // Of a file that cannot be run any more.
+    fs::remove_file(sandbox.path("a")).expect("removed");
+    fs::rename(sandbox.path("aside"), sandbox.path("a")).expect("moved back");
+    fs::remove_file(sandbox.path("b/all_x")).expect("removed");
+    let running = run();
+    let first = runs(&running, "all_x", "a");
+    sandbox.write("a/all_x", "#!/nowhere/interpreter\n");
+    sandbox.write("b/all_x", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "b/all_x", "b");
+    assert!(processes::is_alive(first));
+}
+
+#[test]
+fn one_that_comes_back_does_not_take_the_name_of_who_came_meanwhile() {
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho \"deaf $$\"\nwhile :; do sleep 0.05; done\n";
+    let sandbox = Sandbox::new();
+    sandbox.write("a/all_x.sh", deaf);
+    sandbox.write("b/ignored.txt", "");
+    let running = sandbox.launcher(["run", "--grace-period", "2", "a", "b"]).start();
+    runs(&running, "all_x.sh", "deaf");
+    fs::rename(sandbox.path("a/all_x.sh"), sandbox.path("aside")).expect("moved");
+    sandbox.write("b/all_x.sh", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "all_x.sh", "b");
+    fs::rename(sandbox.path("aside"), sandbox.path("a/all_x.sh")).expect("moved back");
+    running.signal("HUP");
+    runs(&running, "a/all_x.sh", "deaf");
+}
+
+#[test]
 fn a_warning_of_the_configuration_is_said_once() {
     let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
     let write = |extra: &str| {

@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::plugin::name::LABEL;
+use crate::record::{Record, seconds};
 use crate::settings::{Format, Settings};
 use crate::sys::{Change, Pid, signal};
 use crate::timestamp;
@@ -251,14 +252,10 @@ impl Notice<'_> {
             Notice::Restarting { plugin, reason, delay, count } => Record::new("restarting")
                 .plugin(plugin)
                 .text("reason", reason)
-                .raw("delay", &seconds(*delay))
-                .raw("count", &count.to_string()),
+                .duration("delay", *delay)
+                .count("count", *count),
             Notice::Status { plugin, path, status } => Record::new("status").status(plugin, path, status),
-            Notice::Reloaded { counts } => Record::new("reloaded")
-                .raw("started", &counts.started.to_string())
-                .raw("restarted", &counts.restarted.to_string())
-                .raw("stopped", &counts.stopped.to_string())
-                .raw("unchanged", &counts.unchanged.to_string()),
+            Notice::Reloaded { counts } => Record::new("reloaded").counts(counts),
             Notice::Stopping { reason } => Record::new("stopping").text("reason", reason),
             Notice::Killed { plugin: Some(plugin), pid } => {
                 Record::new("killed").plugin(plugin).number("pid", i64::from(*pid))
@@ -303,66 +300,35 @@ impl Status {
     }
 }
 
-/// One JSON object under construction.
-pub struct Record(Vec<u8>);
-
 impl Record {
     /// A record of the log: time and event first.
     pub fn new(event: &str) -> Record {
         Record::empty().bytes("time", &timestamp::now()).text("event", event)
     }
 
-    /// An object without members.
-    pub fn empty() -> Record {
-        Record(b"{".to_vec())
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    /// Adds a string of any bytes.
-    pub fn bytes(mut self, name: &str, value: &[u8]) -> Record {
-        self.name(name);
-        self.quoted(value);
-        self
-    }
-
-    fn quoted(&mut self, value: &[u8]) {
-        self.0.push(b'"');
-        escape::json(value, &mut self.0);
-        self.0.push(b'"');
-    }
-
-    /// Adds a string.
-    pub fn text(self, name: &str, value: &str) -> Record {
-        self.bytes(name, value.as_bytes())
-    }
-
     fn plugin(self, value: &OsStr) -> Record {
         self.bytes("plugin", value.as_bytes())
     }
 
-    fn number(self, name: &str, value: i64) -> Record {
-        self.raw(name, &value.to_string())
+    /// Adds what a reload did.
+    pub fn counts(self, counts: &ReloadCounts) -> Record {
+        self.count("started", counts.started as u64)
+            .count("restarted", counts.restarted as u64)
+            .count("stopped", counts.stopped as u64)
+            .count("unchanged", counts.unchanged as u64)
     }
 
     /// Adds what a plugin does and did, for the log and over the control socket.
     pub fn status(self, plugin: &OsStr, path: &Path, status: &Status) -> Record {
         let mut record = self.plugin(plugin).bytes("path", path.as_os_str().as_bytes()).text("state", status.state);
         if let Some(pid) = status.pid {
-            record = record.number("pid", i64::from(pid)).raw("uptime", &seconds(status.uptime));
+            record = record.number("pid", i64::from(pid)).duration("uptime", status.uptime);
         }
-        record = record.raw("restarts", &status.restarts.to_string());
+        record = record.count("restarts", status.restarts);
         if let Some(change) = status.last {
             record = record.change(change);
         }
-        record.raw("lines", &status.lines.to_string()).raw("bytes", &status.bytes.to_string())
+        record.count("lines", status.lines).count("bytes", status.bytes)
     }
 
     fn change(self, change: Change) -> Record {
@@ -370,47 +336,6 @@ impl Record {
             Change::Exited(code) => self.number("code", i64::from(code)),
             Change::Signaled(number) => self.number("signal", i64::from(number)),
         }
-    }
-
-    /// Adds true or false.
-    pub fn flag(self, name: &str, value: bool) -> Record {
-        self.raw(name, if value { "true" } else { "false" })
-    }
-
-    /// Adds a number of things, or of a process.
-    pub fn count(self, name: &str, value: u64) -> Record {
-        self.raw(name, &value.to_string())
-    }
-
-    /// Adds a time in seconds.
-    pub fn duration(self, name: &str, value: Duration) -> Record {
-        self.raw(name, &seconds(value))
-    }
-
-    fn raw(mut self, name: &str, value: &str) -> Record {
-        self.name(name);
-        self.0.extend_from_slice(value.as_bytes());
-        self
-    }
-
-    /// Adds an array of strings.
-    pub fn list<T: AsRef<OsStr>>(mut self, name: &str, values: &[T]) -> Record {
-        self.name(name);
-        self.0.push(b'[');
-        for (index, value) in values.iter().enumerate() {
-            if index > 0 {
-                self.0.push(b',');
-            }
-            self.quoted(value.as_ref().as_bytes());
-        }
-        self.0.push(b']');
-        self
-    }
-
-    /// The object as one line.
-    pub fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"}\n");
-        self.0
     }
 }
 
@@ -420,10 +345,4 @@ pub fn describe(change: Change) -> String {
         Change::Exited(code) => format!("status {code}"),
         Change::Signaled(number) => format!("signal {number} ({})", signal::name(number)),
     }
-}
-
-/// Seconds with at most three decimals, as a JSON number.
-fn seconds(duration: Duration) -> String {
-    let text = format!("{}.{:03}", duration.as_secs(), duration.subsec_millis());
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

@@ -3,8 +3,8 @@
 
 use super::address::Address;
 use super::request::Request;
-use crate::notice::Record;
 use crate::numbered::Numbered;
+use crate::record::Record;
 use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;

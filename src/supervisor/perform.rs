@@ -34,6 +34,7 @@ impl Supervisor {
     }
 
     fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
+        debug_assert!(self.plugins.get(id).is_some(), "nothing follows once a plugin is forgotten");
         match act {
             Act::Spawn => return Some(self.spawn(id, now)),
             Act::SayStarted => self.say_started(id),

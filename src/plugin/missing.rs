@@ -37,7 +37,7 @@ pub fn explain(location: &Location, error: &io::Error) -> String {
 pub fn refuse_program(operands: &[OsString]) -> Result<(), Error> {
     let is_program = |word: &&OsString| {
         let is_name = !word.is_empty() && !word.as_bytes().contains(&b'/');
-        is_name && !Path::new(word).exists() && find_program(word.as_bytes()).is_some()
+        is_name && !Path::new(word).exists() && find_program(word.as_bytes()).is_ok()
     };
     let Some(index) = operands.iter().position(|word| is_program(&word)) else { return Ok(()) };
     let words = operands[index..].join(OsStr::new(" "));

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::json::Json;
 use crate::processes;
@@ -457,6 +457,27 @@ fn clients_leave_descriptors_for_plugins() {
     let restarted = asked(&sandbox, 0, "restart", &["all_x.sh"]).text();
     assert!(restarted.contains("running"), "{restarted}");
     drop(crowd);
+}
+
+#[test]
+fn where_plugins_took_all_descriptors_whoever_asks_waits_and_nothing_spins() {
+    let sandbox = Sandbox::new();
+    for n in 0..40 {
+        sandbox.plugin(format!("all_{n}.sh"), RUNS);
+    }
+    let script = "ulimit -n 32; exec \"$LAUNCHER\" run --control s plugins";
+    let running = sandbox.command("sh", ["-c", script]).start();
+    running.wait_for_stdout("cannot be started: ");
+    let supervisor = running.supervisor();
+    // More than are left.
+    let clients: Vec<UnixStream> = (0..16).map(|_| connect(&sandbox)).collect();
+    let (began, before) = (Instant::now(), processes::ticks(supervisor));
+    wait_for("a second has passed", || began.elapsed() > Duration::from_secs(1));
+    // A hundred a second is what a spinning processor has, and a tenth of that where ten want it.
+    let ticks = processes::ticks(supervisor) - before;
+    assert!(ticks < 5, "{ticks}");
+    drop(clients);
+    asked(&sandbox, 1, "status", &[]);
 }
 
 #[test]

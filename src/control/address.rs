@@ -11,11 +11,15 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The longest path of a socket, without the NUL behind it (unix(7), sun_path).
 const LONGEST_PATH: usize = 107;
+
+/// How long to wait for another launcher that is there, or about to be.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A socket that is ours, until [`Address::remove`].
 #[derive(Clone, Debug)]
@@ -79,7 +83,7 @@ pub fn wanted(arguments: &Arguments) -> Option<PathBuf> {
 
 /// Whether a process above us answers at `path`. It adopts whatever loses its parent, so that the way up leads to it.
 fn is_answered_above(path: &Path) -> bool {
-    let Ok(stream) = UnixStream::connect(path) else { return false };
+    let Ok(stream) = sys::connect(path, PATIENCE) else { return false };
     let Some(peer) = sys::peer(stream.as_fd()) else { return false };
     let mut pid = sys::parent_pid();
     while pid != 0 && pid != peer.pid {
@@ -90,8 +94,11 @@ fn is_answered_above(path: &Path) -> bool {
 }
 
 fn replace_stale(path: &Path) -> Result<(), String> {
-    match UnixStream::connect(path) {
+    match sys::connect(path, PATIENCE) {
         Ok(_) => Err("another launcher answers there".into()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err("another launcher is there, and does not answer".into())
+        }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error: io::Error| plain(&error))
         }

@@ -1,6 +1,6 @@
 //! What is called of libc, and the constants of Linux that go with it. The same on every architecture that is supported.
 
-use std::ffi::{c_char, c_int, c_long, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_long, c_short, c_uint, c_ulong, c_ushort, c_void};
 use std::io;
 
 pub const SIG_DFL: usize = 0;
@@ -65,6 +65,8 @@ pub const POLLRDHUP: c_short = 0x2000;
 pub const EPOLLIN: u32 = 1;
 pub const EPOLLOUT: u32 = 4;
 pub const EPOLLRDHUP: u32 = 0x2000;
+pub const AF_UNIX: c_ushort = 1;
+pub const SOCK_STREAM: c_int = 1;
 pub const SOL_SOCKET: c_int = 1;
 pub const SO_PEERCRED: c_int = 17;
 pub const EPOLL_CTL_ADD: c_int = 1;
@@ -117,6 +119,12 @@ pub struct WinSize {
     pub y: u16,
 }
 
+#[repr(C)]
+pub struct SocketAddress {
+    pub family: c_ushort,
+    pub path: [u8; 108],
+}
+
 unsafe extern "C" {
     pub fn fork() -> c_int;
     pub fn execve(path: *const c_char, words: *const *const c_char, environment: *const *const c_char) -> c_int;
@@ -128,6 +136,8 @@ unsafe extern "C" {
     pub fn tcgetpgrp(fd: c_int) -> c_int;
     pub fn geteuid() -> c_uint;
     pub fn umask(mask: c_uint) -> c_uint;
+    pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int;
+    pub fn connect(fd: c_int, address: *const SocketAddress, length: c_uint) -> c_int;
     pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut c_uint) -> c_int;
     pub fn setpgid(pid: c_int, group: c_int) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;

@@ -536,6 +536,64 @@ fn another_user_is_not_answered() {
     asked(&sandbox, 0, "status", &[]);
 }
 
+#[test]
+fn a_launcher_that_was_stopped_answers_nobody_and_nobody_waits_for_ever() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let both = [running.pid(), running.supervisor()];
+    sandbox::send("STOP", &both);
+    for pid in both {
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+    let commands = ["status", "reload", "stop", "start", "restart"];
+    let names = |command: &&str| if ["status", "reload"].contains(command) { &[][..] } else { &["all_x.sh"][..] };
+    let asking = commands.map(|command| sandbox.launcher([command, "--control", "s"]).args(names(&command)).start());
+    for (command, asking) in commands.into_iter().zip(asking) {
+        let output = asking.wait_within(Duration::from_secs(30));
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(output.stderr.contains("does not answer"), "{command}: {}", output.stderr);
+    }
+    sandbox::send("CONT", &both);
+    wait_for_state(&sandbox, "all_x.sh", "running");
+}
+
+#[test]
+fn a_stop_that_takes_its_time_is_waited_for() {
+    let sandbox =
+        Sandbox::with([("all_deaf.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    // Longer than any launcher may be silent.
+    let grace_period = Duration::from_secs(6);
+    let running = run(&sandbox, &["--grace-period", "6"]).start();
+    running.wait_for_stdout("ready");
+    let began = Instant::now();
+    asked(&sandbox, 0, "stop", &["all_deaf.sh"]);
+    assert!(began.elapsed() >= grace_period);
+    assert_eq!(of(&sandbox, "all_deaf.sh")["state"], "stopped");
+}
+
+#[test]
+fn a_socket_whose_queue_is_full_holds_up_nobody() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let full = "import socket, time\n\
+        listener = socket.socket(socket.AF_UNIX)\nlistener.bind('s')\nlistener.listen(0)\nclients = []\n\
+        try:\n    \
+            while True:\n        \
+                clients.append(socket.socket(socket.AF_UNIX))\n        \
+                clients[-1].setblocking(False)\n        \
+                clients[-1].connect('s')\n\
+        except BlockingIOError:\n    \
+            print('full', flush=True)\n\
+        time.sleep(1000)\n";
+    let running = sandbox.command("python3", ["-c", full]).start();
+    running.wait_for_stdout("full");
+    let asking = ["status", "stop"].map(|command| sandbox.launcher([command, "--control", "s", "all_x.sh"]).start());
+    run(&sandbox, &[]).start().wait_within(Duration::from_secs(20)).assert_refused(&["does not answer"]);
+    for asking in asking {
+        assert_eq!(asking.wait_within(Duration::from_secs(20)).status.code(), Some(2));
+    }
+}
+
 // ---------------------------------------------------------------- the socket in the file system
 
 #[test]

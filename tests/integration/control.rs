@@ -597,6 +597,21 @@ fn a_socket_whose_queue_is_full_holds_up_nobody() {
 // ---------------------------------------------------------------- the socket in the file system
 
 #[test]
+fn of_all_that_start_at_once_on_a_stale_socket_one_has_it() {
+    for _ in 0..5 {
+        let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+        drop(UnixListener::bind(sandbox.path("s")).expect("bound"));
+        let mut starting: Vec<Running> = (0..8).map(|_| run(&sandbox, &["--parent-pid", "0"]).start()).collect();
+        wait_for("all but one are refused", || {
+            starting.retain_mut(Running::is_running);
+            starting.len() == 1
+        });
+        starting[0].wait_for_stdout("ready");
+        asked(&sandbox, 0, "status", &["all_x.sh"]);
+    }
+}
+
+#[test]
 fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
     let other = UnixListener::bind(sandbox.path("s")).expect("bound");

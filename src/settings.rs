@@ -1,4 +1,5 @@
-//! Arguments, environment and file, resolved once into what to do. Precedence everywhere: command line, environment, file.
+//! Arguments, environment and file, resolved once into what to do. Precedence of options: command line, environment,
+//! file; which document is the file is the configuration's to say.
 
 mod extra;
 

@@ -1,4 +1,5 @@
-//! Locations to a plan: every file that was met, whether it runs here, by which command, and what is wrong with it.
+//! Locations to a plan: every file that was met, whether it runs here, by which command, what is wrong with it, and
+//! which directories tell plugins of one file name apart.
 
 use super::decide::{Seen, examine};
 use super::entry::{Decision, Entry, Plan};

@@ -2,7 +2,7 @@
 //! the terminal, its keys and the shell's job control act on it directly:
 //!
 //! - A key that sends a signal, `kill -- -PGID` and `fg` reach the whole group: PROGRAM, what it started, and the guard,
-//!   which passes on only what came to it alone (tcsetpgrp(3), kill(2); `guard/witness.rs` tells which is which).
+//!   which passes on only what came to it alone (tcsetpgrp(3), kill(2); `witness.rs` tells which is which).
 //! - The terminal stays with the group that the shell gave it to: nothing here calls tcsetpgrp(3). Whoever reads from it
 //!   in the background is stopped by the kernel (SIGTTIN; SIGTTOU with `tostop`, termios(3)), as without us.
 //! - When PROGRAM stops the guard stops itself by the same signal, as that is what the shell waits for (waitpid(2),
@@ -12,20 +12,19 @@
 
 use super::above::Above;
 use crate::link::Report;
-use crate::sys::{self, Change, Pid, signal};
-use std::io::PipeReader;
+use crate::sys::{self, Change, Outcome, Pid, signal};
 
 /// PROGRAM, as the supervisor sees it.
 pub struct Job {
     pid: Pid,
     /// Until it is known to have been executed.
-    pub outcome: Option<PipeReader>,
+    pub outcome: Option<Outcome>,
     end: Option<Change>,
 }
 
 impl Job {
     /// A program that was just forked.
-    pub fn new(pid: Pid, outcome: PipeReader) -> Job {
+    pub fn new(pid: Pid, outcome: Outcome) -> Job {
         Job { pid, outcome: Some(outcome), end: None }
     }
 

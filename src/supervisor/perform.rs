@@ -4,7 +4,7 @@ use super::lifecycle::{Act, Event, Left, Rules, State, step};
 use super::plugins::Found;
 use super::{Supervisor, spawn};
 use crate::configuration::room;
-use crate::descendants::{Process, View};
+use crate::descendants::{PATIENCE, Process, View};
 use crate::error::plain;
 use crate::log::PluginId;
 use crate::notice::{Notice, describe};
@@ -13,9 +13,6 @@ use crate::plugin::entry::{Decision, Entry};
 use crate::sys::{self, Change, Pid};
 use std::io;
 use std::time::{Duration, Instant};
-
-/// What is left of a plugin and cannot be killed for so long is left behind.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Supervisor {
     /// Something happened to a plugin: what follows is decided, and done, until nothing more follows.

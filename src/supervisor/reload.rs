@@ -1,5 +1,5 @@
-//! What a reload changes: what was found now, against what is there. A pure comparison; a configuration that cannot be used
-//! never comes here, and changes nothing.
+//! What a reload changes: what was found now, against what is there. Plugins below what cannot be read now are left alone.
+//! A pure comparison; a configuration that cannot be used never comes here, and changes nothing.
 
 use super::lifecycle::{Event, Wish};
 use super::plugins::Plugin;

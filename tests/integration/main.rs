@@ -36,6 +36,7 @@ mod restart;
 mod secrets;
 mod settings;
 mod slow;
+mod starting;
 mod status;
 mod stop;
 mod terminal;

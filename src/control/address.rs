@@ -6,7 +6,7 @@ use crate::descendants;
 use crate::error::plain;
 use crate::settings::LOCATIONS_VARIABLE;
 use crate::sys;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -104,7 +104,7 @@ fn is_answered_above(path: &Path) -> bool {
 fn lock(path: &Path, patience: Duration) -> Option<File> {
     let directory = File::open(path.parent()?).ok()?;
     let deadline = Instant::now() + patience;
-    while let Err(TryLockError::WouldBlock) = directory.try_lock() {
+    while sys::is_lock_taken(directory.as_fd()) {
         if Instant::now() >= deadline {
             return None;
         }

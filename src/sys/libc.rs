@@ -49,6 +49,8 @@ pub const EMFILE: c_int = 24;
 pub const ETXTBSY: c_int = 26;
 pub const FIONREAD: c_ulong = 0x541b;
 pub const TIOCGWINSZ: c_ulong = 0x5413;
+pub const LOCK_EX: c_int = 2;
+pub const LOCK_NB: c_int = 4;
 pub const F_GETFD: c_int = 1;
 pub const F_SETFD: c_int = 2;
 pub const F_GETFL: c_int = 3;
@@ -163,6 +165,7 @@ unsafe extern "C" {
     pub fn epoll_wait(epoll: c_int, events: *mut EpollEvent, count: c_int, timeout: c_int) -> c_int;
     pub fn inotify_init1(flags: c_int) -> c_int;
     pub fn inotify_add_watch(fd: c_int, path: *const c_char, mask: c_uint) -> c_int;
+    pub fn flock(fd: c_int, operation: c_int) -> c_int;
     pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
     pub fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;

@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 const TOGETHER: Duration = Duration::from_millis(50);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
+const LAST_MARGIN: Duration = Duration::from_secs(1);
 /// How often to look around where the kernel denies what would tell us.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -93,6 +95,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 grace_period,
                 wake_supervisor_at: None,
                 kill_supervisor_at: None,
+                take_over_at: None,
                 gathered: Vec::new(),
                 gathered_since: None,
             };
@@ -138,6 +141,8 @@ struct Guard {
     wake_supervisor_at: Option<Instant>,
     /// A stop is under way, and the supervisor is killed if it is there then.
     kill_supervisor_at: Option<Instant>,
+    /// It was killed, and is waited for until then.
+    take_over_at: Option<Instant>,
     /// Signals that may still turn out to have come twice, or to others as well, and since when.
     gathered: Vec<Arrived>,
     gathered_since: Option<Instant>,
@@ -148,7 +153,7 @@ impl Guard {
         // Where the kernel has no memory for this, it is done without: see `wait`.
         let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
-            if let Some(change) = self.reap() {
+            if let Some(change) = self.reap().or_else(|| self.given_up()) {
                 return Ok(self.end(change));
             }
             self.keep_deadlines();
@@ -172,7 +177,8 @@ impl Guard {
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
         let decision = self.gathered_since.map(|since| since + TOGETHER);
-        let deadline = [tick, decision, self.wake_supervisor_at, self.kill_supervisor_at].into_iter().flatten().min();
+        let own = [self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let deadline = [tick, decision].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
             Some(epoll) => {
@@ -348,7 +354,13 @@ impl Guard {
         }
         if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
             let _ = sys::kill(self.supervisor, signal::KILL);
+            self.take_over_at = Some(now + LAST_MARGIN);
         }
+    }
+
+    /// What became of a supervisor that was killed, and does not go.
+    fn given_up(&self) -> Option<Change> {
+        self.take_over_at.filter(|at| *at <= Instant::now()).map(|_| Change::Signaled(signal::KILL))
     }
 
     /// Reaps whatever ended, as PID 1 must, and says what became of the supervisor if it was among them.

@@ -95,6 +95,14 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> usize {
     usize::try_from(count).unwrap_or(0)
 }
 
+/// Locks a file or a directory while `fd` is open (flock(2)), or says that another has locked it. Where the file system
+/// has no locks there is none.
+pub fn is_lock_taken(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is passed.
+    let locked = check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) });
+    locked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Who is at the other end of a Unix socket: who connected, or listened.
 pub struct Peer {
     /// 0 where it is in a PID namespace that this process cannot see.

@@ -107,6 +107,13 @@ pub fn context_switches(pid: u32) -> u64 {
     tasks.filter_map(|task| switches(task.ok()?)).sum()
 }
 
+/// The processor time of a process, in ticks, of which a second has a hundred.
+pub fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number")).sum()
+}
+
 fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").expect("/proc is there");
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

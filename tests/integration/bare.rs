@@ -9,14 +9,16 @@ mod once;
 mod pid1;
 mod plain;
 mod stage;
+mod tools;
 mod typed;
 
+use std::panic::catch_unwind;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::sandbox::LAUNCHER;
+use crate::sandbox::{LAUNCHER, Sandbox};
 use stage::{PATIENCE, Scenario, Seen, perform};
 
 /// The scenarios that every shell takes part in, and in which it matters.
@@ -50,8 +52,8 @@ fn compare(shell: &str, scenarios: &[Scenario]) {
                     if !name.contains(&only) {
                         continue;
                     }
-                    let bare = perform(scenario, shell, "", PATIENCE);
-                    let below = bare.clone().and_then(|_| perform(scenario, shell, &launcher(), PATIENCE));
+                    let bare = attempt(scenario, shell, "");
+                    let below = bare.clone().and_then(|_| attempt(scenario, shell, &launcher()));
                     if bare.is_err() || bare != below {
                         problems
                             .lock()
@@ -64,6 +66,11 @@ fn compare(shell: &str, scenarios: &[Scenario]) {
     });
     let problems = problems.into_inner().expect("no panic");
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), scenarios.len(), problems.join("\n"));
+}
+
+/// One that cannot be done keeps no other from being done.
+fn attempt(scenario: &Scenario, shell: &str, under: &str) -> Result<Seen, String> {
+    catch_unwind(|| perform(scenario, shell, under, PATIENCE)).unwrap_or_else(|_| Err("it panicked".to_owned()))
 }
 
 fn difference(bare: &Result<Seen, String>, below: &Result<Seen, String>) -> String {
@@ -101,6 +108,18 @@ fn nothing_differs_with_busybox() {
 #[test]
 fn nothing_differs_in_what_no_shell_matters_to() {
     compare("dash", once::SCENARIOS);
+}
+
+/// What can be used here is named in the output of a test that fails.
+#[test]
+fn nothing_differs_below_other_tools() {
+    let sandbox = Sandbox::new();
+    let can_be_used = |ask: &&str| sandbox.command("sh", ["-c", ask]).output().status.success();
+    let (here, missing): (Vec<_>, Vec<_>) = tools::TOOLS.iter().partition(|(ask, _)| can_be_used(ask));
+    let names = |tools: &[&(&'static str, _)]| tools.iter().map(|(ask, _)| *ask).collect::<Vec<_>>().join("`, `");
+    eprintln!("compared: `{}`; cannot be used here: `{}`", names(&here), names(&missing));
+    let scenarios: Vec<Scenario> = here.iter().flat_map(|(_, scenarios)| scenarios.iter().copied()).collect();
+    compare("dash", &scenarios);
 }
 
 /// The negative control: what stands between and is not as if it were not there is found out.

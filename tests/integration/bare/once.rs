@@ -26,7 +26,7 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "a pipe that is the parent's and its own",
         Plain,
-        "(echo mine; until grep -q mine got; do sleep 0.02; done) 2>/dev/null | if [ \"$UNDER\" ]; then $LAUNCHER run --quiet --parent-fd 0 plugins -- tee got; else tee got; fi | cat",
+        "(echo mine; until [ -e ended ]; do sleep 0.02; done) | { if [ \"$UNDER\" ]; then $LAUNCHER run --quiet --parent-fd 0 plugins -- head -n 1; else head -n 1; fi; echo >ended; } | cat",
         "",
     ),
 ];

@@ -53,6 +53,8 @@ struct Scene<'s> {
     /// How often each line was waited for.
     waited_for: Vec<String>,
     prompts: usize,
+    /// How much of what was shown has been waited for.
+    shown: usize,
 }
 
 impl Scene<'_> {
@@ -98,7 +100,8 @@ impl Scene<'_> {
         found
     }
 
-    /// `top`; `group`, the process group of it; `all`, it and everything below; else the file in which a pid is.
+    /// `top`; `group`, the process group of it; `all`, it and everything below but the plugin; `between`, what there is
+    /// beside `top` and the program `p`; else the file in which a pid is.
     fn targets(&self, who: &str) -> Vec<i64> {
         match who {
             "top" => vec![self.top().into()],
@@ -109,6 +112,10 @@ impl Scene<'_> {
                 .filter(|&pid| processes::read(pid).is_some_and(|process| !process.command.contains("sleep 1001")))
                 .map(i64::from)
                 .collect(),
+            "between" => {
+                let others = [self.top().into(), self.targets("p")[0]];
+                self.targets("all").into_iter().filter(|pid| !others.contains(pid)).collect()
+            }
             file => vec![self.pid_in(&format!("{file}.pid")).into()],
         }
     }
@@ -126,6 +133,14 @@ impl Scene<'_> {
                 self.prompts += 1;
                 self.wait(step, || self.running.stdout().matches(PROMPT).count() >= self.prompts)?;
             }
+            // Since it was asked for last.
+            "show" => {
+                let before = self.shown;
+                let shown =
+                    |scene: &Scene| scene.running.stdout()[before..].find(rest).map(|at| before + at + rest.len());
+                self.wait(step, || shown(self).is_some())?;
+                self.shown = shown(self).unwrap_or(before);
+            }
             "type" => self.running.write(&format!("{rest}\n")),
             "key" => self.running.write(&String::from(char::from(rest.as_bytes()[0] & 0x1f))),
             "send" => {
@@ -135,6 +150,21 @@ impl Scene<'_> {
                 kill.args(["-c", "kill -s \"$0\" -- \"$@\"", signal]).args(targets).stderr(Stdio::null());
                 kill.status().expect("sh runs kill");
             }
+            // One after the other, by one who has much to do in between.
+            "slowly" => {
+                let (signal, who) = rest.split_once(' ').expect("signal and target");
+                let each = "my $then = time + 0.1; kill $signal, $_; 1 while time < $then";
+                let script = format!("use Time::HiRes 'time'; my $signal = shift; for (@ARGV) {{ {each} }}");
+                let targets: Vec<_> = self.targets(who).iter().map(i64::to_string).collect();
+                self.sandbox.command("perl", ["-e", &script, signal]).args(targets).output();
+            }
+            "times" => {
+                let (count, steps) = rest.split_once(' ').expect("count and steps");
+                for _ in 0..count.parse().expect("a number") {
+                    steps.split(", ").try_for_each(|step| self.step(step))?;
+                }
+            }
+            "run" => drop(self.sandbox.command("sh", ["-c", rest]).output()),
             // Every one that can be caught, but 64: to `top`, unless said otherwise.
             "signals" => {
                 let (name, who) = rest.split_once(' ').unwrap_or((rest, "top"));
@@ -206,6 +236,7 @@ pub fn perform(scenario: &Scenario, shell: &str, under: &str, patience: Duration
         deadline: Instant::now() + patience,
         waited_for: Vec::new(),
         prompts: 0,
+        shown: 0,
     };
     if place == Typed {
         scene.step("prompt")?;
@@ -215,7 +246,7 @@ pub fn perform(scenario: &Scenario, shell: &str, under: &str, patience: Duration
         scene.step(step)?;
     }
     let hung_up = steps.contains("hangup");
-    if place == Typed && !hung_up {
+    if place == Typed && !steps.ends_with("gone top") {
         scene.step("type exit 0")?;
     }
     if matches!(place, Plain | Pid1) {
@@ -258,6 +289,25 @@ const SCRIPTS: &[(&str, &str)] = &[
     (
         "ask.sh",
         "printf 'password: ' >/dev/tty; stty -echo </dev/tty; read -r line </dev/tty; stty echo </dev/tty; echo \"got $line\" >>seen\n",
+    ),
+    // What less(1) does.
+    (
+        "pager.sh",
+        "modes=$(stty -g </dev/tty); stty -icanon -echo min 1 </dev/tty; echo ready >>seen\n\
+         key=$(dd bs=1 count=1 </dev/tty 2>/dev/null); stty \"$modes\" </dev/tty\n\
+         echo \"$key after $(wc -l) lines\" >>seen\n",
+    ),
+    // It minds no SIGTERM, and says what else becomes of it.
+    (
+        "server.pl",
+        "$| = 1; open F, '>>seen'; $SIG{TERM} = 'IGNORE'; $SIG{HUP} = sub { syswrite F, \"HUP\\n\" };\n\
+         $SIG{CONT} = sub { syswrite F, \"CONT\\n\" }; $SIG{USR1} = sub { exit };\n\
+         open P, '>server.pid'; print P \"$$\\n\"; close P; syswrite F, \"server ready\\n\"; select undef, undef, undef, 0.02 while 1;\n",
+    ),
+    (
+        "coproc.sh",
+        "coproc ./r cat; echo line >&\"${COPROC[1]}\"; read -r line <&\"${COPROC[0]}\"; echo \"got $line\" >>seen\n\
+         kill \"$COPROC_PID\"; wait \"$COPROC_PID\"; echo \"status $?\" >>seen\n",
     ),
     ("raw.sh", "stty raw -echo; echo ready >>seen; kill -KILL $$\n"),
     // What is between a caller and its program without being like it.

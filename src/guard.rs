@@ -192,6 +192,7 @@ impl Guard {
             // Of our children, or to wake us.
             Origin::Kernel => {}
             Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Timer => self.tell(Order::Signal(number)),
             Origin::Process(_) | Origin::Terminal if self.has_program || signal::IMPATIENT.contains(&number) => {
                 self.gathered.push(arrived);
                 self.gathered_since.get_or_insert_with(Instant::now);
@@ -233,7 +234,7 @@ impl Guard {
             let is_everybodys = match origin {
                 // A hang-up comes to the leader of the session alone, and SIGCONT behind it.
                 Origin::Terminal => !matches!(number, signal::HUP | signal::CONT) || !is_leader,
-                Origin::Process(_) | Origin::Kernel => seen >> (number - 1) & 1 == 1,
+                Origin::Process(_) | Origin::Kernel | Origin::Timer => seen >> (number - 1) & 1 == 1,
             };
             if !is_everybodys {
                 self.tell(Order::Signal(number));

@@ -157,6 +157,18 @@ pub const SCENARIOS: &[Scenario] = &[
     ("a script without a first line", Plain, "echo 'echo \"$1 $#\"' >script; chmod +x script; ./r ./script a b", ""),
     ("nohup and setsid", Plain, "nohup /usr/bin/setsid -w ./r SH inherited.sh", "see done"),
     (
+        "a caller's alarm",
+        Plain,
+        "perl -e 'alarm 1; exec @ARGV' ./r perl probe.pl p 3; echo \"status $?\"",
+        "see p 14; send 64 p",
+    ),
+    (
+        "a caller's alarm, which it does not mind",
+        Plain,
+        "exec 2>/dev/null; perl -e 'alarm 1; exec @ARGV' ./r sleep 1000; echo \"status $?\"",
+        "",
+    ),
+    (
         "a signal that its parent's end is to send",
         Plain,
         "SH -c '/usr/bin/setpriv --pdeathsig TERM ./r perl probe.pl p >out 2>&1 & until grep -qs ready seen; do sleep 0.02; done' 2>/dev/null",

@@ -54,6 +54,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let control = listen(&arguments, &mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
+    sys::keep_closed_for_children();
     if parent.pid() == Some(sys::parent_pid()) {
         sys::wake_when_parent_ends();
     }

@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Options to open what may turn out to be anything: a terminal does not become ours, and unless it `waits` nobody at
 /// the other end of a FIFO or a device is waited for (open(2), O_NOCTTY and O_NONBLOCK).
@@ -38,6 +39,31 @@ pub fn keep_from_children(number: i32) -> io::Result<()> {
             check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
         }
         Ok(())
+    }
+}
+
+/// Which standard streams were closed when this process began, a bit each: std opens /dev/null for them before `main`.
+static WERE_CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// What the C runtime calls before it calls std's start.
+// SAFETY: the section holds pointers to functions of this type.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_START: extern "C" fn() = {
+    extern "C" fn look_at_streams() {
+        // SAFETY: no memory is passed.
+        let is_closed = |fd: &c_int| unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
+        let closed = (0..3).filter(is_closed).fold(0, |closed, fd| closed | 1 << fd);
+        WERE_CLOSED.store(closed, Ordering::Relaxed);
+    }
+    look_at_streams
+};
+
+/// Has the standard streams that our caller has closed be closed for what is executed here, unless it is given others.
+pub fn keep_closed_for_children() {
+    for fd in (0..3).filter(|fd| WERE_CLOSED.load(Ordering::Relaxed) >> fd & 1 == 1) {
+        // SAFETY: the command takes an integer.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 

@@ -102,6 +102,13 @@ pub const SCENARIOS: &[Scenario] = &[
         "see p ready; send INT group; see p 2; send 64 p",
     ),
     ("a terminal of script(1)", Plain, "script -qec './r SH inherited.sh' /dev/null", "see done"),
+    ("what is inherited with streams closed", Plain, "./r SH inherited.sh <&- 2>&-", "see done"),
+    (
+        "what is inherited by nobody's output",
+        Plain,
+        "./r SH -c '[ -e /proc/$$/fd/1 ] || echo closed >>seen' >&-",
+        "see closed",
+    ),
     (
         "what is inherited from one who blocks signals",
         Plain,

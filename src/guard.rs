@@ -193,6 +193,12 @@ impl Guard {
             // Of our children, or to wake us.
             Origin::Kernel => {}
             Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Terminal if self.has_program => {
+                // What PROGRAM reads from the terminal fails from now on: it hears at once why.
+                if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
+                    self.tell(Order::TerminalGone);
+                }
+            }
             Origin::Timer => self.tell(Order::Signal(number)),
             Origin::Process(_) | Origin::Terminal if self.has_program || signal::IMPATIENT.contains(&number) => {
                 self.gathered.push(arrived);
@@ -230,14 +236,8 @@ impl Guard {
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
     fn pass_on(&self, gathered: Vec<Arrived>) {
         let seen = self.witness.as_ref().map_or(0, Witness::ask);
-        let is_leader = sys::session_of(0) == Some(sys::own_pid());
-        for Arrived { number, origin } in gathered {
-            let is_everybodys = match origin {
-                // A hang-up comes to the leader of the session alone, and SIGCONT behind it.
-                Origin::Terminal => !matches!(number, signal::HUP | signal::CONT) || !is_leader,
-                Origin::Process(_) | Origin::Kernel | Origin::Timer => seen >> (number - 1) & 1 == 1,
-            };
-            if !is_everybodys {
+        for Arrived { number, .. } in gathered {
+            if seen >> (number - 1) & 1 == 0 {
                 self.tell(Order::Signal(number));
             }
         }

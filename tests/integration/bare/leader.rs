@@ -58,6 +58,24 @@ pub const SCENARIOS: &[Scenario] = &[
         "see p ready; hangup; see p 18; send TERM p; see p 15; send 64 p; gone top",
     ),
     (
+        "the window closes on an entry script that does not mind",
+        Leader,
+        "exec ./r SH -c 'perl server.pl; :'",
+        "see server ready; hangup; see HUP; see CONT; send USR1 server; gone server; gone top",
+    ),
+    (
+        "an entry script leaves its server behind",
+        Leader,
+        "exec ./r SH -c 'perl server.pl & until grep -qs ready seen; do sleep 0.02; done; exit 3'",
+        "see server ready; see HUP; send USR1 server; gone server",
+    ),
+    (
+        "an entry script dies and leaves its server behind",
+        Leader,
+        "exec ./r SH -c 'perl server.pl & until grep -qs ready seen; do sleep 0.02; done; kill -KILL $$'",
+        "see server ready; see HUP; send USR1 server; gone server",
+    ),
+    (
         "the script of another leaves its server behind",
         Leader,
         "./r SH -c 'perl server.pl & until grep -qs ready seen; do sleep 0.02; done; kill -USR1 $!; wait; exit 3'; echo \"status $?\" >>seen",

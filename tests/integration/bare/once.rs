@@ -29,4 +29,10 @@ pub const SCENARIOS: &[Scenario] = &[
         "(echo mine; until [ -e ended ]; do sleep 0.02; done) | { if [ \"$UNDER\" ]; then $LAUNCHER run --quiet --parent-fd 0 plugins -- head -n 1; else head -n 1; fi; echo >ended; } | cat",
         "",
     ),
+    (
+        "TERM to all processes, one after the other",
+        Plain,
+        "./r perl probe.pl p; echo \"status $?\"",
+        "see p ready; slowly TERM all; see p 15; slowly USR1 all; see p 10; send 64 p",
+    ),
 ];

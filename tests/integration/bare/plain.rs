@@ -243,6 +243,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "see ready; send STOP top; send CONT top; running top; send TERM top",
     ),
     (
+        "a signal to all between, and then to it alone",
+        Plain,
+        "./r perl probe.pl p; echo \"status $?\"",
+        "see p ready; send TERM between; send USR1 between; send TERM top; see p 15; send USR1 top; see p 10; send 64 p",
+    ),
+    (
         "a program that is a group of its own",
         Plain,
         "./r SH -c '/usr/bin/setsid -w perl probe.pl p; echo \"p $?\" >>seen'; echo \"status $?\"",

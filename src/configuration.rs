@@ -1,5 +1,5 @@
-//! Where the configuration comes from: the environment's JSON, the YAML or JSON file, and what is merged over it.
-//! It can hold secrets: nothing here puts a value of it into a message.
+//! Where the configuration comes from, and which source wins: the environment's JSON, then the YAML or JSON file; and
+//! what is merged over it. It can hold secrets: nothing here puts a value of it into a message.
 
 mod extra;
 mod file;

@@ -7,6 +7,6 @@ mod table;
 mod view;
 
 pub use hunt::Hunt;
-pub use stop::{Step, Stop};
+pub use stop::{PATIENCE, Step, Stop};
 pub use table::Process;
 pub use view::{View, process};

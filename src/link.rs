@@ -1,5 +1,5 @@
 //! What guard and supervisor tell each other, over a pair of sockets between the two. Neither waits for the other: a
-//! message for which there is no room is dropped, and who does not read is judged by its deadline.
+//! message for which there is no room is dropped, and who does not read is judged by the guard's deadline.
 
 use crate::sys::{Change, Pid};
 use std::io::{self, ErrorKind, Read, Write};

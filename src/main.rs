@@ -24,6 +24,7 @@ mod notice;
 mod numbered;
 mod parent;
 mod plugin;
+mod record;
 mod report;
 mod settings;
 mod supervisor;

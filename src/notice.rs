@@ -2,6 +2,7 @@
 
 use crate::escape;
 use crate::plugin::name::LABEL;
+use crate::record::{Record, seconds};
 use crate::settings::{Format, Settings};
 use crate::sys::{Change, Pid, signal};
 use crate::timestamp;
@@ -251,14 +252,10 @@ impl Notice<'_> {
             Notice::Restarting { plugin, reason, delay, count } => Record::new("restarting")
                 .plugin(plugin)
                 .text("reason", reason)
-                .raw("delay", &seconds(*delay))
-                .raw("count", &count.to_string()),
+                .duration("delay", *delay)
+                .count("count", *count),
             Notice::Status { plugin, path, status } => Record::new("status").status(plugin, path, status),
-            Notice::Reloaded { counts } => Record::new("reloaded")
-                .raw("started", &counts.started.to_string())
-                .raw("restarted", &counts.restarted.to_string())
-                .raw("stopped", &counts.stopped.to_string())
-                .raw("unchanged", &counts.unchanged.to_string()),
+            Notice::Reloaded { counts } => Record::new("reloaded").counts(counts),
             Notice::Stopping { reason } => Record::new("stopping").text("reason", reason),
             Notice::Killed { plugin: Some(plugin), pid } => {
                 Record::new("killed").plugin(plugin).number("pid", i64::from(*pid))
@@ -303,66 +300,35 @@ impl Status {
     }
 }
 
-/// One JSON object under construction.
-pub struct Record(Vec<u8>);
-
 impl Record {
     /// A record of the log: time and event first.
     pub fn new(event: &str) -> Record {
         Record::empty().bytes("time", &timestamp::now()).text("event", event)
     }
 
-    /// An object without members.
-    pub fn empty() -> Record {
-        Record(b"{".to_vec())
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
-    }
-
-    /// Adds a string of any bytes.
-    pub fn bytes(mut self, name: &str, value: &[u8]) -> Record {
-        self.name(name);
-        self.quoted(value);
-        self
-    }
-
-    fn quoted(&mut self, value: &[u8]) {
-        self.0.push(b'"');
-        escape::json(value, &mut self.0);
-        self.0.push(b'"');
-    }
-
-    /// Adds a string.
-    pub fn text(self, name: &str, value: &str) -> Record {
-        self.bytes(name, value.as_bytes())
-    }
-
     fn plugin(self, value: &OsStr) -> Record {
         self.bytes("plugin", value.as_bytes())
     }
 
-    fn number(self, name: &str, value: i64) -> Record {
-        self.raw(name, &value.to_string())
+    /// Adds what a reload did.
+    pub fn counts(self, counts: &ReloadCounts) -> Record {
+        self.count("started", counts.started as u64)
+            .count("restarted", counts.restarted as u64)
+            .count("stopped", counts.stopped as u64)
+            .count("unchanged", counts.unchanged as u64)
     }
 
     /// Adds what a plugin does and did, for the log and over the control socket.
     pub fn status(self, plugin: &OsStr, path: &Path, status: &Status) -> Record {
         let mut record = self.plugin(plugin).bytes("path", path.as_os_str().as_bytes()).text("state", status.state);
         if let Some(pid) = status.pid {
-            record = record.number("pid", i64::from(pid)).raw("uptime", &seconds(status.uptime));
+            record = record.number("pid", i64::from(pid)).duration("uptime", status.uptime);
         }
-        record = record.raw("restarts", &status.restarts.to_string());
+        record = record.count("restarts", status.restarts);
         if let Some(change) = status.last {
             record = record.change(change);
         }
-        record.raw("lines", &status.lines.to_string()).raw("bytes", &status.bytes.to_string())
+        record.count("lines", status.lines).count("bytes", status.bytes)
     }
 
     fn change(self, change: Change) -> Record {
@@ -370,47 +336,6 @@ impl Record {
             Change::Exited(code) => self.number("code", i64::from(code)),
             Change::Signaled(number) => self.number("signal", i64::from(number)),
         }
-    }
-
-    /// Adds true or false.
-    pub fn flag(self, name: &str, value: bool) -> Record {
-        self.raw(name, if value { "true" } else { "false" })
-    }
-
-    /// Adds a number of things, or of a process.
-    pub fn count(self, name: &str, value: u64) -> Record {
-        self.raw(name, &value.to_string())
-    }
-
-    /// Adds a time in seconds.
-    pub fn duration(self, name: &str, value: Duration) -> Record {
-        self.raw(name, &seconds(value))
-    }
-
-    fn raw(mut self, name: &str, value: &str) -> Record {
-        self.name(name);
-        self.0.extend_from_slice(value.as_bytes());
-        self
-    }
-
-    /// Adds an array of strings.
-    pub fn list<T: AsRef<OsStr>>(mut self, name: &str, values: &[T]) -> Record {
-        self.name(name);
-        self.0.push(b'[');
-        for (index, value) in values.iter().enumerate() {
-            if index > 0 {
-                self.0.push(b',');
-            }
-            self.quoted(value.as_ref().as_bytes());
-        }
-        self.0.push(b']');
-        self
-    }
-
-    /// The object as one line.
-    pub fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"}\n");
-        self.0
     }
 }
 
@@ -422,8 +347,119 @@ pub fn describe(change: Change) -> String {
     }
 }
 
-/// Seconds with at most three decimals, as a JSON number.
-fn seconds(duration: Duration) -> String {
-    let text = format!("{}.{:03}", duration.as_secs(), duration.subsec_millis());
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_notice_has_its_words_its_record_and_its_place_under_quiet() {
+        let name = OsStr::new("all_x.sh");
+        let plugin = Some(name);
+        let command = ["/bin/sh", "-u", "p/all_x.sh"].map(OsString::from);
+        let (reason, pid, delay, path) = ("why", 7, Duration::from_millis(1500), Path::new("p/all_x.sh"));
+        let (well, badly, killed) = (Change::Exited(0), Change::Exited(3), Change::Signaled(15));
+        let counts = ReloadCounts { started: 1, restarted: 2, stopped: 3, unchanged: 4 };
+        let uptime = Duration::from_secs(9);
+        let runs =
+            Status { state: "running", pid: Some(7), uptime, restarts: 2, last: Some(badly), lines: 5, bytes: 6 };
+        let ended = Status { state: "ended", pid: None, uptime, restarts: 0, last: None, lines: 0, bytes: 0 };
+        for (notice, is_quiet, text, members) in [
+            (
+                Notice::Started { plugin: name, pid, command: &command },
+                true,
+                "started all_x.sh (pid 7): /bin/sh -u p/all_x.sh",
+                r#""started","plugin":"all_x.sh","pid":7,"command":["/bin/sh","-u","p/all_x.sh"]"#,
+            ),
+            (
+                Notice::Exited { plugin: name, change: well, is_wanted: false },
+                true,
+                "exited all_x.sh: status 0",
+                r#""exited","plugin":"all_x.sh","code":0"#,
+            ),
+            (
+                Notice::Exited { plugin: name, change: badly, is_wanted: false },
+                false,
+                "exited all_x.sh: status 3",
+                r#""exited","plugin":"all_x.sh","code":3"#,
+            ),
+            (
+                Notice::Exited { plugin: name, change: killed, is_wanted: true },
+                true,
+                "exited all_x.sh: signal 15 (SIGTERM)",
+                r#""exited","plugin":"all_x.sh","signal":15"#,
+            ),
+            (
+                Notice::ProgramExited { program: OsStr::new("serve"), change: killed },
+                true,
+                "exited serve: signal 15 (SIGTERM)",
+                r#""exited","program":"serve","signal":15"#,
+            ),
+            (
+                Notice::Failed { plugin: name, reason },
+                false,
+                "failed all_x.sh: why",
+                r#""failed","plugin":"all_x.sh","reason":"why""#,
+            ),
+            (
+                Notice::Skipped { plugin: name, reason },
+                true,
+                "skipped all_x.sh: why",
+                r#""skipped","plugin":"all_x.sh","reason":"why""#,
+            ),
+            (
+                Notice::Restarting { plugin: name, reason, delay, count: 8 },
+                false,
+                "restarting all_x.sh in 1.5 s (restart 8): why",
+                r#""restarting","plugin":"all_x.sh","reason":"why","delay":1.5,"count":8"#,
+            ),
+            (
+                Notice::Status { plugin: name, path, status: &runs },
+                false,
+                "status all_x.sh: running, pid 7, up 9 s, restarts 2, last status 3, 5 lines, 6 bytes",
+                r#""status","plugin":"all_x.sh","path":"p/all_x.sh","state":"running","pid":7,"uptime":9,"restarts":2,"code":3,"lines":5,"bytes":6"#,
+            ),
+            (
+                Notice::Status { plugin: name, path, status: &ended },
+                false,
+                "status all_x.sh: ended, restarts 0, 0 lines, 0 bytes",
+                r#""status","plugin":"all_x.sh","path":"p/all_x.sh","state":"ended","restarts":0,"lines":0,"bytes":0"#,
+            ),
+            (
+                Notice::Reloaded { counts: &counts },
+                true,
+                "reloaded: 1 started, 2 restarted, 3 stopped, 4 unchanged",
+                r#""reloaded","started":1,"restarted":2,"stopped":3,"unchanged":4"#,
+            ),
+            (Notice::Stopping { reason }, true, "stopping: why", r#""stopping","reason":"why""#),
+            (
+                Notice::Killed { plugin, pid },
+                false,
+                "killed all_x.sh (pid 7): it had not ended",
+                r#""killed","plugin":"all_x.sh","pid":7"#,
+            ),
+            (Notice::Killed { plugin: None, pid }, false, "killed pid 7: it had not ended", r#""killed","pid":7"#),
+            (
+                Notice::Warning { plugin, reason },
+                false,
+                "warning: all_x.sh: why",
+                r#""warning","plugin":"all_x.sh","reason":"why""#,
+            ),
+            (Notice::Warning { plugin: None, reason }, false, "warning: why", r#""warning","reason":"why""#),
+            (Notice::Stopped, true, "stopped", r#""stopped""#),
+        ] {
+            let look =
+                |format, is_quiet| Look { format, is_quiet, is_terminal: false, has_colour: false, label_width: 0 };
+            let record = |format, is_quiet| {
+                notice.record(&look(format, is_quiet)).map(|record| String::from_utf8(record).unwrap())
+            };
+            let line = record(Format::Text, false);
+            assert_eq!(line, Some(format!("[launcher] {text}\n")));
+            assert_eq!(record(Format::Text, true), line.filter(|_| !is_quiet), "{text}");
+            let object = record(Format::Json, false).unwrap();
+            let (time, rest) = object.split_at("{\"time\":\"2026-11-22T07:18:30.374Z\",".len());
+            assert!(time.starts_with("{\"time\":\"2") && time.ends_with("Z\","), "{object}");
+            assert_eq!(rest, format!("\"event\":{members}}}\n"));
+            assert_eq!(record(Format::Json, true).is_none(), is_quiet, "{text}");
+        }
+    }
 }

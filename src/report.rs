@@ -3,9 +3,10 @@
 use crate::columns::{columns, wrap};
 use crate::configuration::room;
 use crate::error::Error;
-use crate::notice::Record;
+use crate::plugin::entry::{Decision, Entry, Plan};
 use crate::plugin::name::{self, Nature};
-use crate::plugin::plan::{self, Decision, Entry, Plan};
+use crate::plugin::plan;
+use crate::record::Record;
 use crate::settings::{Format, Settings};
 use crate::{escape, sys};
 use std::io;

@@ -1,5 +1,6 @@
-//! What changed on disk: the places where something was found or looked for, and when enough has happened to look again.
-//! Set up by the loader's thread, as file systems may make it wait; the supervisor only takes what the kernel tells.
+//! `--watch`: what changed on disk, that is, the places where something was found or looked for, and when enough has
+//! happened to reload. Set up by the loader's thread, as file systems may make it wait; the supervisor only takes what the
+//! kernel tells.
 
 use crate::sys::{Inotify, WatchId};
 use std::collections::VecDeque;

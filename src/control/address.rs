@@ -1,4 +1,4 @@
-//! The socket in the file system: who may stand in its place, and that it goes when we do.
+//! The socket as a file: what stands at its path is replaced or left alone, and that it goes when we do.
 
 use super::VARIABLE;
 use crate::cli::{Arguments, Opt};

@@ -6,7 +6,7 @@ use crate::answer::print;
 use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Form, Settings};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,6 @@ use std::time::Duration;
 
 /// How long a launcher may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How `status` is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Text,
-    Json,
-    Prometheus,
-}
 
 /// What a launcher answered: its records but the last, and that it carried out what was asked.
 struct Answer {

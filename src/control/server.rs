@@ -1,10 +1,10 @@
-//! The clients of the socket, served without ever waiting for one. Each asks one thing, is answered, and is let go. A
-//! client that stalls, floods or reads nothing harms nobody but itself: what all together may cost is bounded.
+//! The clients of the socket: who is let in (root and the launcher's own user), served without ever waiting for one. Each
+//! asks one thing, is answered, and is let go. A client that stalls, floods or reads nothing harms nobody but itself: what all together may cost is bounded.
 
 use super::address::Address;
 use super::request::Request;
-use crate::notice::Record;
 use crate::numbered::Numbered;
+use crate::record::Record;
 use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;

@@ -1,4 +1,5 @@
-//! Signals to processes that were found: SIGTERM for each once, SIGKILL until they are gone.
+//! Signals to processes that were found: SIGTERM for each once, SIGKILL until they are gone; and which of them cannot be
+//! killed.
 
 use super::table::Process;
 use super::view::View;

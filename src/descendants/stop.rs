@@ -1,5 +1,5 @@
-//! The end of everything below us: SIGTERM at once, SIGKILL after the grace period, again and again until nothing is
-//! left.
+//! The end of everything below us: SIGTERM at once, SIGKILL after the grace period or at the second sign of impatience,
+//! again and again until nothing is left, or nothing that can be killed.
 
 use super::hunt::Hunt;
 use super::table::Process;
@@ -13,11 +13,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// A process that survives SIGKILL for so long is stuck in the kernel, or not ours to kill.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A stop in progress. Over as soon as no child is left.
 pub struct Stop {
     kill_at: Instant,
+    /// How many signals came of the kind of which the second skips the grace period.
+    impatience: u32,
     is_killing: bool,
     hunt: Hunt,
     next_search: Instant,
@@ -40,13 +42,16 @@ impl Stop {
         let mut hunt = Hunt::default();
         groups.iter().for_each(|&group| hunt.ask_group(group));
         let next_search = if groups.is_empty() { now } else { (now + FIRST_PAUSE).min(kill_at) };
-        Stop { kill_at, is_killing: false, hunt, next_search, pause: FIRST_PAUSE }
+        Stop { kill_at, impatience: 0, is_killing: false, hunt, next_search, pause: FIRST_PAUSE }
     }
 
-    /// SIGKILL is due now.
-    pub fn skip_grace_period(&mut self, now: Instant) {
-        self.kill_at = self.kill_at.min(now);
-        self.next_search = now;
+    /// Somebody is in a hurry. The second time SIGKILL is due now.
+    pub fn lose_patience(&mut self, now: Instant) {
+        self.impatience += 1;
+        if self.impatience == 2 {
+            self.kill_at = self.kill_at.min(now);
+            self.next_search = now;
+        }
     }
 
     /// When the next step is due.

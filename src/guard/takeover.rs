@@ -11,7 +11,6 @@ pub fn stop_everything(number: i32, grace_period: Duration, signals: &Signals) {
     let view = View::open(sys::own_pid());
     let now = Instant::now();
     let mut stop = Stop::begin(now, now + grace_period, &[]);
-    let mut impatience = 0;
     let mut has_spoken = false;
     loop {
         loop {
@@ -35,10 +34,7 @@ pub fn stop_everything(number: i32, grace_period: Duration, signals: &Signals) {
         let _ = sys::wait_readable([Some(signals.as_fd())], Some(timeout));
         while let Some(arrived) = signals.take() {
             if signal::IMPATIENT.contains(&arrived.number) {
-                impatience += 1;
-                if impatience == 2 {
-                    stop.skip_grace_period(Instant::now());
-                }
+                stop.lose_patience(Instant::now());
             }
         }
     }

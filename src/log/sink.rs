@@ -1,4 +1,5 @@
-//! Where records go: batches of whole ones, each written at once, and what is done when nobody takes them.
+//! Where records go: batches of whole ones, each written at once, and what is done when the
+//! reader has gone or the disk is full: what was lost is counted and told.
 
 use crate::answer::complain;
 use crate::error::plain;

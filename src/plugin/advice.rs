@@ -1,11 +1,10 @@
 //! What `check` says of a file beyond the decision.
 
-use super::decide::{Candidate, find_program};
+use super::candidate::Candidate;
+use super::entry::Entry;
 use super::name::{Identity, RoleScope, Scope, WorkerScope};
-use super::plan::Entry;
-use crate::sys;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use super::permissions::writable_by_others;
+use super::program::find_program;
 
 /// Adds to an entry what only `check` says.
 pub fn advise(entry: &mut Entry, candidate: &Candidate, scope: &Scope, identity: &Identity) {
@@ -53,21 +52,5 @@ fn first_line(candidate: &Candidate, advice: &mut Vec<String>) {
         } else if !argument.contains(&b'=') && find_program(argument).is_none() {
             advice.push(format!("env will not find `{words}` in PATH: install it"));
         }
-    }
-}
-
-/// What others could do to a file or directory that root is about to trust.
-pub fn writable_by_others(metadata: &Metadata) -> Option<String> {
-    if !sys::is_root() {
-        return None;
-    }
-    if metadata.mode() & 0o002 != 0 {
-        Some("everybody can write it, and it runs as root: chmod o-w".into())
-    } else if metadata.uid() != 0 {
-        Some(format!("user {} can write it, and it runs as root: chown root", metadata.uid()))
-    } else if metadata.mode() & 0o020 != 0 && metadata.gid() != 0 {
-        Some(format!("group {} can write it, and it runs as root: chmod g-w", metadata.gid()))
-    } else {
-        None
     }
 }

@@ -1,47 +1,19 @@
 //! Whether a file is a plugin, whether it runs here, and by which command.
 
 use super::advice::advise;
-use super::interpreter::{self, FirstLine};
+use super::candidate::Candidate;
+use super::entry::{Decision, Entry};
+use super::interpreter;
 use super::name::{self, Identity, Nature};
-use super::plan::{Decision, Entry};
-use super::search::{self, Met, Opened, Refusal};
+use super::program::find_program;
+use super::search::{self, Met, Refusal};
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The device and inode of each file that runs here, and its first name.
 pub type Seen = Vec<((u64, u64), PathBuf)>;
-
-/// A file that may be a plugin, as far as it was looked at.
-pub struct Candidate {
-    pub path: PathBuf,
-    pub file_name: String,
-    pub opened: Opened,
-    pub first_line: FirstLine,
-    pub is_elf: bool,
-    /// Named itself, and not found in a directory.
-    is_location: bool,
-}
-
-impl Candidate {
-    pub fn is_executable(&self) -> bool {
-        self.opened.metadata.mode() & 0o111 != 0
-    }
-
-    /// Why it is no plugin, where it is none.
-    fn is_no_plugin(&self) -> Option<&'static str> {
-        if self.is_location || interpreter::suffix(&self.file_name).is_some() || self.first_line.is_script {
-            return None;
-        }
-        match (self.is_elf, self.is_executable()) {
-            (true, true) => None,
-            (true, false) => Some("an ELF file without permission to execute"),
-            (false, _) => Some("not a plugin: neither .py, .sh, `#!` nor an executable ELF"),
-        }
-    }
-}
 
 /// Decides about one file.
 pub fn examine(met: Met, identity: &Identity, seen: &mut Seen) -> Entry {
@@ -143,16 +115,4 @@ fn in_directory(path: &Path) -> OsString {
         _ if path.as_os_str().as_bytes().starts_with(b"-") => Path::new(".").join(path).into(),
         _ => path.into(),
     }
-}
-
-/// The path of a program that can be executed: as it is with a slash, else the first in PATH.
-pub fn find_program(program: &[u8]) -> Option<PathBuf> {
-    let program = Path::new(OsStr::from_bytes(program));
-    let is_executable =
-        |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o111 != 0);
-    if program.as_os_str().as_bytes().contains(&b'/') {
-        return Some(program.to_path_buf()).filter(is_executable);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(is_executable)
 }

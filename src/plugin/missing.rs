@@ -1,6 +1,6 @@
 //! What is said of a location that cannot be found: who named it, where it was looked for, and what may have been meant.
 
-use super::decide::find_program;
+use super::program::find_program;
 use crate::configuration::Location;
 use crate::error::{Error, plain};
 use std::ffi::{OsStr, OsString};

@@ -1,4 +1,5 @@
-//! The naming rule: `<ROLE>[_<WORKER_ID>][_<DESCRIPTION>].<EXTENSION>` says where a plugin runs. Pure.
+//! What a file name says: where a plugin runs, `<ROLE>[_<WORKER_ID>][_<DESCRIPTION>].<EXTENSION>`, and what is none, such
+//! as a backup, a copy or a part of a package. Pure.
 
 use crate::nearest::nearest;
 

@@ -1,9 +1,10 @@
 //! Locations to files. Opens regular files only, each once, and never waits for one; what the supervisor later wants to
 //! know of a file is learned here.
 
-use super::advice::writable_by_others;
+use super::entry::{BadLocation, Fingerprint, Plan};
 use super::interpreter::HEAD_BYTES;
-use super::plan::{BadLocation, Plan};
+use super::missing::explain;
+use super::permissions::writable_by_others;
 use crate::configuration::Location;
 use crate::error::plain;
 use crate::sys;
@@ -42,20 +43,12 @@ pub enum Refusal {
     Unreadable(String),
 }
 
-/// What tells a file from others, and its content from what it was before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint {
-    pub device: u64,
-    pub inode: u64,
-    pub digest: u64,
-}
-
 /// The files of one location in the order of their paths.
 pub fn files(location: &Location, plan: &mut Plan) -> Vec<Met> {
     let path = &location.path;
     match fs::metadata(path) {
         Err(error) => {
-            let problem = super::missing::explain(location, &error);
+            let problem = explain(location, &error);
             let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
             plan.bad_locations.push(BadLocation { location: path.clone(), problem, is_gone });
             return Vec::new();

@@ -1,4 +1,4 @@
-//! When a plugin that ended is started again. Pure arithmetic.
+//! How long a plugin that ended waits until it is started again. Pure arithmetic.
 
 use std::time::Duration;
 

@@ -20,14 +20,13 @@
 
 use super::above::Above;
 use crate::link::Report;
-use crate::sys::{self, Change, Pid, signal};
-use std::io::PipeReader;
+use crate::sys::{self, Change, Outcome, Pid, signal};
 
 /// PROGRAM, as the supervisor sees it.
 pub struct Job {
     pid: Pid,
     /// Until it is known to have been executed.
-    pub outcome: Option<PipeReader>,
+    pub outcome: Option<Outcome>,
     end: Option<Change>,
     /// The guard leads the session of a terminal.
     leads: bool,
@@ -36,7 +35,7 @@ pub struct Job {
 
 impl Job {
     /// A program that was just forked, by a process that is still in its session.
-    pub fn new(pid: Pid, outcome: PipeReader, above: &Above) -> Job {
+    pub fn new(pid: Pid, outcome: Outcome, above: &Above) -> Job {
         let leads = sys::session_of(0) == Some(above.guard()) && sys::has_terminal();
         Job { pid, outcome: Some(outcome), end: None, leads, has_hung_up: false }
     }

@@ -1,5 +1,5 @@
-//! One plugin's life, as a total function: every state with every event, and what is to be done then. Knows no process,
-//! no clock and no plugin; what it orders is carried out by `perform`.
+//! One plugin's life, as a total function: every state with every event, and what is to be done then, such as to
+//! start it again. Knows no process, no clock and no plugin; what it orders is carried out by `perform`.
 //!
 //! What "cannot happen" is asserted in debug builds and changes nothing in release.
 

@@ -4,18 +4,15 @@ use super::lifecycle::{Act, Event, Left, Rules, State, step};
 use super::plugins::Found;
 use super::{Supervisor, spawn};
 use crate::configuration::room;
-use crate::descendants::{Process, View};
+use crate::descendants::{PATIENCE, Process, View};
 use crate::error::plain;
 use crate::log::PluginId;
 use crate::notice::{Notice, describe};
 use crate::numbered::Sorted;
-use crate::plugin::plan::{Decision, Entry};
+use crate::plugin::entry::{Decision, Entry};
 use crate::sys::{self, Change, Pid};
 use std::io;
 use std::time::{Duration, Instant};
-
-/// What is left of a plugin and cannot be killed for so long is left behind.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Supervisor {
     /// Something happened to a plugin: what follows is decided, and done, until nothing more follows.
@@ -34,6 +31,7 @@ impl Supervisor {
     }
 
     fn perform(&mut self, id: PluginId, act: Act, now: Instant) -> Option<Event> {
+        debug_assert!(self.plugins.get(id).is_some(), "nothing follows once a plugin is forgotten");
         match act {
             Act::Spawn => return Some(self.spawn(id, now)),
             Act::SayStarted => self.say_started(id),

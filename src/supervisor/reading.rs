@@ -4,7 +4,7 @@ use super::loader::Loaded;
 use super::{Supervisor, spawn, token};
 use crate::error::plain;
 use crate::notice::Notice;
-use crate::plugin::plan::Plan;
+use crate::plugin::entry::Plan;
 use crate::watch::Watch;
 use std::io;
 use std::os::fd::AsFd;

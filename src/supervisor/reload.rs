@@ -1,5 +1,5 @@
-//! What a reload changes: what was found now, against what is there. A pure comparison; a configuration that cannot be used
-//! never comes here, and changes nothing.
+//! What a reload changes: what was found now, against what is there. Plugins below what cannot be read now are left alone.
+//! A pure comparison; a configuration that cannot be used never comes here, and changes nothing.
 
 use super::lifecycle::{Event, Wish};
 use super::plugins::Plugin;
@@ -7,7 +7,7 @@ use super::{Supervisor, spawn};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
-use crate::plugin::plan::{Decision, Entry, Plan};
+use crate::plugin::entry::{Decision, Entry, Plan};
 use crate::settings::Settings;
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -7,7 +7,8 @@ use crate::control::request::Request;
 use crate::control::server::{Asked, ClientId};
 use crate::log::PluginId;
 use crate::nearest::nearest;
-use crate::notice::{Record, ReloadCounts};
+use crate::notice::ReloadCounts;
+use crate::record::Record;
 use std::ffi::OsString;
 use std::time::Instant;
 
@@ -136,7 +137,7 @@ impl Supervisor {
                 }
                 Until::Reloads(count) if self.reloads.done < count => self.refuse(client, IS_STOPPING),
                 Until::Reloads(_) => match self.reloads.last.clone() {
-                    Ok(counts) => self.confirm(client, record_of(&counts)),
+                    Ok(counts) => self.confirm(client, Record::empty().counts(&counts).end()),
                     Err(problem) => self.refuse(client, &problem),
                 },
             }
@@ -190,15 +191,6 @@ impl Plugin {
         let record = Record::empty().status(&self.name, &self.path, &self.status(now));
         if note.is_empty() { record.end() } else { record.text("note", note).end() }
     }
-}
-
-fn record_of(counts: &ReloadCounts) -> Vec<u8> {
-    Record::empty()
-        .count("started", counts.started as u64)
-        .count("restarted", counts.restarted as u64)
-        .count("stopped", counts.stopped as u64)
-        .count("unchanged", counts.unchanged as u64)
-        .end()
 }
 
 /// The reloads so far, and what came of the last.

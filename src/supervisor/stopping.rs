@@ -1,4 +1,5 @@
-//! The end of everything: when it begins, how long it may last, and the last words.
+//! The end of everything: when it begins, asked for or because nothing is left to do, how long it may last, and the last
+//! words.
 
 use super::above::News;
 use super::job::Job;
@@ -20,8 +21,6 @@ pub struct Ending {
     stop: Stop,
     /// Somebody asked for it, so that a stalled reader is not waited for.
     is_requested: bool,
-    /// How many signals came of the kind of which the second skips the grace period.
-    impatience: u32,
     /// What is left cannot be killed.
     has_given_up: bool,
 }
@@ -60,7 +59,7 @@ impl Supervisor {
         }
         let last = now + grace_period;
         let stop = Stop::begin(now, last, &self.plugins.groups());
-        self.ending = Some(Ending { stop, is_requested, impatience: 0, has_given_up: false });
+        self.ending = Some(Ending { stop, is_requested, has_given_up: false });
         // Nobody is held up any more.
         self.take_outcomes();
         for id in self.plugins.ids() {
@@ -68,13 +67,10 @@ impl Supervisor {
         }
     }
 
-    /// The second of them skips the grace period.
+    /// Somebody is in a hurry.
     pub(super) fn lose_patience(&mut self) {
         if let Some(ending) = &mut self.ending {
-            ending.impatience += 1;
-            if ending.impatience == 2 {
-                ending.stop.skip_grace_period(Instant::now());
-            }
+            ending.stop.lose_patience(Instant::now());
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::json::Json;
 use crate::processes;
@@ -182,7 +182,8 @@ fn stop_takes_everything_with_it_and_holds_until_start() {
     assert!(asked(&sandbox, 0, "stop", &["all_x.sh"]).text().contains("is stopped already"));
     // Changed, and read again: it stays as it is.
     sandbox.plugin("all_x.sh", LEAVES.replace("child", "again"));
-    asked(&sandbox, 0, "reload", &[]);
+    let reloaded = asked(&sandbox, 0, "reload", &[]).text();
+    assert_eq!(reloaded, "reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged\n");
     assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopped");
     // While one is stopped on request the launcher stays, also when nothing runs.
     asked(&sandbox, 0, "stop", &["all_y.sh"]);
@@ -204,10 +205,21 @@ fn restart_answers_when_the_new_one_runs() {
     let running = run(&sandbox, &["--grace-period", "0.2"]).start();
     let child = child_of(&running, "all_x.sh");
     wait_for_state(&sandbox, "all_ended.sh", "ended");
+    let uptime = |record: &Json| record["uptime"].number();
+    let before = uptime(&of(&sandbox, "all_x.sh"));
+    let asked_at = Instant::now();
     asked(&sandbox, 0, "restart", &["all_x.sh", "all_ended.sh"]);
     assert!(!processes::is_alive(child));
     let record = of(&sandbox, "all_x.sh");
     assert_eq!((record["state"].text(), record["restarts"].number()), ("running".into(), 1.0));
+    // It began anew; the launcher did not.
+    let launcher = exchange(&sandbox, b"status\n").remove(0);
+    assert!(uptime(&record) <= asked_at.elapsed().as_secs_f64(), "{record:?}");
+    assert!(uptime(&launcher) >= before + 0.2, "{launcher:?}");
+    // How the run before ended is still told.
+    assert_eq!(record["signal"].number(), 9.0);
+    asked(&sandbox, 0, "restart", &["all_x.sh"]);
+    assert_eq!(of(&sandbox, "all_x.sh")["restarts"].number(), 2.0);
     wait_for("it ran twice", || running.stdout().matches("[all_ended.sh] once").count() == 2);
 }
 
@@ -242,6 +254,9 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     for name in ["[a/all_x.sh]", "[b/all_x.sh]", "[all a \"b\".sh]"] {
         running.wait_for_stdout(&format!("{name} ready"));
     }
+    let answer = asked(&sandbox, 0, "status", &["--format", "json", "b/all_x.sh", "a/all_x.sh", "b/all_x.sh"]);
+    let named: Vec<String> = answer.records().iter().map(|record| record["plugin"].text()).collect();
+    assert_eq!(named, ["b/all_x.sh", "a/all_x.sh"], "as asked for, once each");
     asked(&sandbox, 0, "stop", &["a/all_x.sh", "all a \"b\".sh"]);
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
     for command in ["status", "start", "stop", "restart"] {
@@ -270,6 +285,8 @@ fn reload_says_what_came_of_it() {
     assert_eq!(reload(), said);
     running.wait_for_stdout(&format!("[launcher] {said}"));
     running.wait_for_stdout("[all_changed.sh] changed");
+    // What was taken up is known from then on.
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 0 stopped, 3 unchanged\n");
     // A document that does not parse changes nothing and is the answer.
     let pid = of(&sandbox, "all_same.sh")["pid"].number();
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins\n");
@@ -280,6 +297,95 @@ fn reload_says_what_came_of_it() {
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
     assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
+}
+
+#[test]
+fn what_comes_back_while_it_is_being_removed_runs_again() {
+    let cleaner = "#!/bin/bash\ntrap 'until [ -e go ]; do sleep 0.02; done; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", cleaner), ("all_y.sh", RUNS)]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("[all_x.sh] ready");
+    running.wait_for_stdout("[all_y.sh] ready");
+    fs::rename(sandbox.path("plugins/all_x.sh"), sandbox.path("away")).expect("removed");
+    let reload = || asked(&sandbox, 0, "reload", &[]).text();
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 1 stopped, 1 unchanged\n");
+    assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
+    fs::rename(sandbox.path("away"), sandbox.path("plugins/all_x.sh")).expect("back again");
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged\n");
+    sandbox.write("go", "");
+    wait_for("it runs again", || running.stdout().matches("[all_x.sh] ready").count() == 2);
+}
+
+#[test]
+fn a_reload_that_is_asked_for_during_another_follows_it() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let supervisor = running.supervisor();
+    // All of them are there when it looks.
+    sandbox::send("STOP", &[supervisor]);
+    wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
+    let mut clients: Vec<UnixStream> = (0..5).map(|_| connect(&sandbox)).collect();
+    clients.iter_mut().for_each(|client| client.write_all(b"reload\n").expect("sent"));
+    sandbox::send("CONT", &[supervisor]);
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("answered");
+        assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_launcher_that_is_being_stopped_says_so_and_changes_nothing() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    let mut running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping: SIGTERM");
+    for (command, names) in
+        [("reload", &[][..]), ("start", &["all_x.sh"]), ("stop", &["all_x.sh"]), ("restart", &["all_x.sh"])]
+    {
+        let refused = asked(&sandbox, 1, command, names);
+        assert!(refused.stderr.contains("the launcher is being stopped"), "{command}: {}", refused.stderr);
+    }
+    assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
+    assert!(running.is_running());
+}
+
+#[test]
+fn a_launcher_that_does_not_answer_is_not_waited_for() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let supervisor = running.supervisor();
+    sandbox::send("STOP", &[supervisor]);
+    let begun = Instant::now();
+    let refused = asked(&sandbox, 2, "status", &[]);
+    assert!(refused.stderr.contains("the launcher at `s` does not answer"), "{}", refused.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(10) + sandbox::margin());
+    sandbox::send("CONT", &[supervisor]);
+}
+
+#[test]
+fn a_client_that_says_more_than_its_request_is_answered() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let more = [b"status\n".to_vec(), b"x".repeat(30_000)].concat();
+    assert!(exchange(&sandbox, &more).last().is_some_and(|record| record["ok"] == Json::Bool(true)));
+}
+
+#[test]
+fn a_client_that_is_gone_before_its_answer_is_not_heard_of_again() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    let mut client = connect(&sandbox);
+    client.write_all(b"stop all_x.sh\n").expect("sent");
+    wait_for_state(&sandbox, "all_x.sh", "stopping");
+    drop(client);
+    processes::wait_for_sleep("nobody has news", &[running.pid(), running.supervisor()]);
 }
 
 #[test]
@@ -311,6 +417,21 @@ fn the_socket_is_found_by_option_variable_and_file() {
     ok(sandbox.launcher(["status", "--config", "lmcache.yaml"]));
     ok(sandbox.launcher(["status"]).env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", "s"));
     ok(sandbox.launcher(["status", "--control", "s"]).env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", "other"));
+    // Who listens takes them in the same order, and an empty variable for none.
+    for (option, variable, expected) in
+        [("option", "variable", "option"), ("", "variable", "variable"), ("", "", "file")]
+    {
+        sandbox.write("other.yaml", "extra_config: {plugin.launcher.control: file}\n");
+        let options: &[&str] = if option.is_empty() { &[] } else { &["--control", option] };
+        let launch = sandbox.launcher(["run", "--config", "other.yaml", "plugins"]).args(options);
+        let listening = launch.env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", variable).start();
+        listening.wait_for_stdout("ready");
+        let sockets = ["option", "variable", "file"].into_iter();
+        let made: Vec<&str> = sockets.filter(|name| fs::symlink_metadata(sandbox.path(name)).is_ok()).collect();
+        assert_eq!(made, [expected]);
+        listening.signal("TERM");
+        listening.wait();
+    }
 }
 
 // ---------------------------------------------------------------- with PROGRAM, and below another

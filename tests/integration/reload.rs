@@ -236,3 +236,56 @@ fn a_reload_does_not_lead_back_to_a_location_above() {
     assert!(processes::is_alive(pid));
     assert_eq!(running.stdout().matches("started all_nested.sh").count(), 1);
 }
+
+#[test]
+fn the_last_plan_decides_whether_something_has_failed() {
+    for (before, after, status) in [("#!/opt/none/ruby\n", "#!/bin/sh\n", 0), ("#!/bin/sh\n", "#!/opt/none/ruby\n", 1)]
+    {
+        let staying = "#!/bin/sh\necho ready\nuntil [ -e go ]; do sleep 0.02; done\n";
+        let sandbox = Sandbox::with([("all_x.rb", before), ("all_staying.sh", staying)]);
+        let running = sandbox.launcher(["run", "plugins"]).start();
+        running.wait_for_stdout("[all_staying.sh] ready");
+        sandbox.plugin("all_x.rb", after);
+        running.signal("HUP");
+        running.wait_for_stdout("[launcher] reloaded: ");
+        sandbox.write("go", "");
+        assert_eq!(running.wait().status.code(), Some(status), "{before:?}, then {after:?}");
+    }
+}
+
+#[test]
+fn a_changed_file_runs_as_it_is_now() {
+    // Longer than what is looked at for the first line.
+    let plugin = |shell: &str, version: &str| {
+        format!("#!/bin/{shell}\n: {}\necho \"{version} $0\"\nexec sleep 1000\n", "x".repeat(10_000))
+    };
+    let sandbox = Sandbox::with([("all_end.sh", &*plugin("sh", "v1")), ("all_head.sh", &*plugin("sh", "v1"))]);
+    let running = sandbox.run_json(&[]).start();
+    running.wait_for_event("output", "all_end.sh");
+    running.wait_for_event("output", "all_head.sh");
+    sandbox.plugin("all_end.sh", plugin("sh", "v2"));
+    sandbox.plugin("all_head.sh", plugin("bash", "v1"));
+    running.signal("HUP");
+    let is_output = |name: &'static str| move |record: &Json| record["event"] == "output" && record["plugin"] == name;
+    let output = running.wait_for_records("the end has changed", 2, is_output("all_end.sh"));
+    assert!(output[1]["message"].text().starts_with("v2 "), "{output:?}");
+    let is_start = |record: &Json| record["event"] == "started" && record["plugin"] == "all_head.sh";
+    let started = running.wait_for_records("the interpreter has changed", 2, is_start);
+    assert_eq!(started[1]["command"].texts()[0], "/bin/bash", "{started:?}");
+}
+
+#[test]
+fn how_the_log_is_written_stays_as_it_is_and_what_is_wrong_is_said() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho error >&2\nexec sleep 1000\n")]);
+    sandbox.write("lmcache.yaml", "extra_config: {}\n");
+    let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
+    running.wait_for_stdout("[all_x.sh] error\n");
+    let settings = ["stderr: separate", "format: json", "quiet: true", "restrat: always"];
+    let lines = settings.map(|setting| format!("  plugin.launcher.{setting}\n")).concat();
+    sandbox.write("lmcache.yaml", format!("extra_config:\n{lines}"));
+    running.signal("HUP");
+    wait_for("it runs again", || running.stdout().matches("[all_x.sh] error\n").count() == 2);
+    running.wait_for_stdout("[launcher] reloaded: ");
+    running.wait_for_stdout("did you mean `plugin.launcher.restart`?");
+    assert_eq!(running.stderr(), "");
+}

@@ -130,10 +130,18 @@ fn a_text_file_that_is_busy_is_tried_again() {
     let path = sandbox.plugin("all_tool", echo);
     sandbox.mode("plugins/all_tool", 0o755);
     let writing = fs::OpenOptions::new().append(true).open(path).expect("it can be written");
-    let running = sandbox.run_json(&["--restart", "on-failure"]).start();
-    running.wait_for_records("a retry", 1, |record| record["event"] == "restarting");
+    let running = sandbox.run_json(&["--restart", "always"]).start();
+    let is_restart = |record: &Json| record["event"] == "restarting";
+    let retry = running.wait_for_records("a retry", 1, is_restart).remove(0);
+    assert!(retry["reason"].text().starts_with("cannot be started: "), "{retry:?}");
     drop(writing);
     running.wait_for_event("started", "all_tool");
+    // From then on it is its end that is told.
+    let restarts = running.wait_for_records("a restart after an end", 2, |record| {
+        is_restart(record) && !record["reason"].text().starts_with("cannot") || *record == retry
+    });
+    assert_eq!(restarts[1]["reason"], "status 0", "{restarts:?}");
+    running.signal("TERM");
     assert_eq!(running.wait().status.code(), Some(0));
 }
 

@@ -74,6 +74,15 @@ fn a_plugin_of_a_terabyte_is_run_and_read_again_at_once() {
     running.wait_for_stdout("] ready");
     running.signal("HUP");
     running.wait_for_stdout("reloaded: 0 started, 0 restarted, 0 stopped, 1 unchanged");
+    // Far behind what is read of it, and as long as before.
+    std::os::unix::fs::FileExt::write_all_at(
+        &File::options().write(true).open(sandbox.path("plugins/all_x.sh")).expect("it is there"),
+        b"x",
+        1 << 39,
+    )
+    .expect("written");
+    running.signal("HUP");
+    running.wait_for_stdout("reloaded: 0 started, 1 restarted, 0 stopped, 0 unchanged");
     assert_stops(running);
 }
 

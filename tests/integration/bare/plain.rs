@@ -166,7 +166,7 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "a caller's alarm",
         Plain,
-        "perl -e 'alarm 1; exec @ARGV' ./r perl probe.pl p 3; echo \"status $?\"",
+        "perl -e 'alarm 2; exec @ARGV' ./r perl probe.pl p 3; echo \"status $?\"",
         "see p 14; send 64 p",
     ),
     (
@@ -187,7 +187,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "sh -c 'echo $$ >timeout.pid; exec /usr/bin/timeout --foreground 1000 ./r perl probe.pl p 4'; echo \"status $?\"",
         "see p ready; send TERM timeout; see p 15; send 64 p",
     ),
-    ("timeout, and one that does not mind", Plain, "/usr/bin/timeout 1 ./r SH sleep.sh; echo \"status $?\"", ""),
+    (
+        "timeout, and one that does not mind",
+        Plain,
+        "/usr/bin/timeout 1 ./r SH -c 'sleep 1000; :'; echo \"status $?\"",
+        "",
+    ),
     (
         "/usr/bin/timeout --foreground, and one that does not mind",
         Plain,
@@ -197,7 +202,7 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "/usr/bin/timeout -k, and one that ignores",
         Plain,
-        "exec 2>/dev/null; /usr/bin/timeout -k 0.2 0.5 ./r SH -c 'trap \"\" TERM; sleep 1000'; echo \"status $?\"",
+        "exec 2>/dev/null; /usr/bin/timeout -k 0.2 2 ./r SH -c 'trap \"\" TERM; sleep 1000'; echo \"status $?\"",
         "",
     ),
     (

@@ -208,8 +208,9 @@ pub fn perform(scenario: &Scenario, shell: &str, under: &str, patience: Duration
     for (name, text) in SCRIPTS {
         sandbox.write(name, text);
     }
-    sandbox.write("r", "#!/bin/sh\necho $$ >top\nexec $UNDER \"$@\"\n");
-    sandbox.mode("r", 0o755);
+    sandbox.write("r.sh", "#!/bin/sh\necho $$ >top\nexec $UNDER \"$@\"\n");
+    // Written here, another thread's fork would hold it open: ETXTBSY.
+    sandbox.command("install", ["-m", "755", "r.sh", "r"]).output();
     let interactive = match shell {
         "bash" => "bash --norc --noprofile --noediting -i".to_owned(),
         _ => format!("{shell} -i"),

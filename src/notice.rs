@@ -1,5 +1,8 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
+#[cfg(test)]
+mod tests;
+
 use crate::escape;
 use crate::plugin::name::LABEL;
 use crate::record::{Record, seconds};

@@ -2,6 +2,8 @@
 //! file; which document is the file is the configuration's to say.
 
 mod extra;
+#[cfg(test)]
+mod tests;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
@@ -297,29 +299,4 @@ fn seconds(text: &str) -> Option<Duration> {
     let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
     let nanoseconds = nanoseconds.fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
     (whole <= 1_000_000_000).then(|| Duration::new(whole, nanoseconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_decimal() {
-        for (text, expected) in [
-            ("5", Some(Duration::from_secs(5))),
-            ("0", Some(Duration::ZERO)),
-            ("0.25", Some(Duration::from_millis(250))),
-            (".5", Some(Duration::from_millis(500))),
-            ("1.", Some(Duration::from_secs(1))),
-            ("1.0000000019", Some(Duration::new(1, 1))),
-            ("", None),
-            (".", None),
-            ("-1", None),
-            ("1e3", None),
-            ("1s", None),
-            ("inf", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-    }
 }

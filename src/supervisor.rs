@@ -92,6 +92,8 @@ pub struct Supervisor {
     /// `None` while nothing is watched, and while the loader sets up the next.
     watch: Option<Watch>,
     changes: Changes,
+    /// What was said of the configuration as it is: a reload says only what is new.
+    warnings: Vec<String>,
     /// It was said that not everything is watched.
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
@@ -133,7 +135,7 @@ impl Supervisor {
         let job = match settings.program.is_empty() {
             true => None,
             false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
-                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
+                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome, &above)),
                 Err(error) => return cannot_run(&settings, &error),
             },
         };
@@ -164,6 +166,7 @@ impl Supervisor {
             loader,
             watch: None,
             changes: Changes::default(),
+            warnings: Vec::new(),
             has_said_unwatched: false,
             wants_reload: false,
             environment: Rc::default(),
@@ -246,7 +249,7 @@ impl Supervisor {
         let tick = self.above.tick().map(|tick| Instant::now() + tick);
         let of_plugins = self.plugins.next_due().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let own = [self.changes.due(), self.patience_ends()];
+        let own = [self.changes.due(), self.patience_ends(), self.server.as_ref().and_then(Server::due)];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.wait_at_most(timeout, ready);
@@ -300,6 +303,9 @@ impl Supervisor {
             if is_start || self.plugins.is_due(at, id) {
                 break;
             }
+        }
+        if let Some(server) = self.server.as_mut().filter(|server| server.due().is_some_and(|at| at <= now)) {
+            server.open_again(&self.epoll);
         }
         if self.changes.take_due(now) {
             self.reload();

@@ -18,9 +18,8 @@ impl Supervisor {
 
     /// Says what was found in the settings, before there was a log.
     pub(super) fn say_what_was_noted(&mut self) {
-        for warning in std::mem::take(&mut self.settings.warnings) {
-            self.warn(&warning);
-        }
+        self.warnings = std::mem::take(&mut self.settings.warnings);
+        self.warnings.iter().for_each(|warning| self.warn(warning));
         if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
             self.warn(change.notice);
         }

@@ -1,10 +1,12 @@
 //! The control socket: what a running launcher answers, to whom, and what no client can do to it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::json::Json;
 use crate::processes;
@@ -182,7 +184,8 @@ fn stop_takes_everything_with_it_and_holds_until_start() {
     assert!(asked(&sandbox, 0, "stop", &["all_x.sh"]).text().contains("is stopped already"));
     // Changed, and read again: it stays as it is.
     sandbox.plugin("all_x.sh", LEAVES.replace("child", "again"));
-    asked(&sandbox, 0, "reload", &[]);
+    let reloaded = asked(&sandbox, 0, "reload", &[]).text();
+    assert_eq!(reloaded, "reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged\n");
     assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopped");
     // While one is stopped on request the launcher stays, also when nothing runs.
     asked(&sandbox, 0, "stop", &["all_y.sh"]);
@@ -204,10 +207,21 @@ fn restart_answers_when_the_new_one_runs() {
     let running = run(&sandbox, &["--grace-period", "0.2"]).start();
     let child = child_of(&running, "all_x.sh");
     wait_for_state(&sandbox, "all_ended.sh", "ended");
+    let uptime = |record: &Json| record["uptime"].number();
+    let before = uptime(&of(&sandbox, "all_x.sh"));
+    let asked_at = Instant::now();
     asked(&sandbox, 0, "restart", &["all_x.sh", "all_ended.sh"]);
     assert!(!processes::is_alive(child));
     let record = of(&sandbox, "all_x.sh");
     assert_eq!((record["state"].text(), record["restarts"].number()), ("running".into(), 1.0));
+    // It began anew; the launcher did not.
+    let launcher = exchange(&sandbox, b"status\n").remove(0);
+    assert!(uptime(&record) <= asked_at.elapsed().as_secs_f64(), "{record:?}");
+    assert!(uptime(&launcher) >= before + 0.2, "{launcher:?}");
+    // How the run before ended is still told.
+    assert_eq!(record["signal"].number(), 9.0);
+    asked(&sandbox, 0, "restart", &["all_x.sh"]);
+    assert_eq!(of(&sandbox, "all_x.sh")["restarts"].number(), 2.0);
     wait_for("it ran twice", || running.stdout().matches("[all_ended.sh] once").count() == 2);
 }
 
@@ -242,6 +256,9 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     for name in ["[a/all_x.sh]", "[b/all_x.sh]", "[all a \"b\".sh]"] {
         running.wait_for_stdout(&format!("{name} ready"));
     }
+    let answer = asked(&sandbox, 0, "status", &["--format", "json", "b/all_x.sh", "a/all_x.sh", "b/all_x.sh"]);
+    let named: Vec<String> = answer.records().iter().map(|record| record["plugin"].text()).collect();
+    assert_eq!(named, ["b/all_x.sh", "a/all_x.sh"], "as asked for, once each");
     asked(&sandbox, 0, "stop", &["a/all_x.sh", "all a \"b\".sh"]);
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
     for command in ["status", "start", "stop", "restart"] {
@@ -251,6 +268,24 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     }
     // All or nothing.
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
+}
+
+#[test]
+fn a_name_that_only_looks_like_another_is_not_suggested() {
+    let sandbox = Sandbox::new();
+    for name in [&b"all_\xff.sh"[..], b"all_\nnext.sh"] {
+        sandbox.plugin(OsStr::from_bytes(name), RUNS);
+    }
+    let running = run(&sandbox, &[]).start();
+    wait_for("both run", || running.stdout().matches("] ready").count() == 2);
+    for name in [&b"all_\xfe.sh"[..], b"all_\xef\xbf\xbd.sh", b"all_ next.sh", b"all_next.sh"] {
+        let refused = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(name)]).output();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains("`status` lists those there are"), "{}", refused.stderr);
+    }
+    // The control: the very name does.
+    let stopped = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(b"all_\xff.sh")]).output();
+    assert_eq!(stopped.status.code(), Some(0));
 }
 
 #[test]
@@ -270,6 +305,8 @@ fn reload_says_what_came_of_it() {
     assert_eq!(reload(), said);
     running.wait_for_stdout(&format!("[launcher] {said}"));
     running.wait_for_stdout("[all_changed.sh] changed");
+    // What was taken up is known from then on.
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 0 stopped, 3 unchanged\n");
     // A document that does not parse changes nothing and is the answer.
     let pid = of(&sandbox, "all_same.sh")["pid"].number();
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins\n");
@@ -280,6 +317,95 @@ fn reload_says_what_came_of_it() {
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
     assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
+}
+
+#[test]
+fn what_comes_back_while_it_is_being_removed_runs_again() {
+    let cleaner = "#!/bin/bash\ntrap 'until [ -e go ]; do sleep 0.02; done; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", cleaner), ("all_y.sh", RUNS)]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("[all_x.sh] ready");
+    running.wait_for_stdout("[all_y.sh] ready");
+    fs::rename(sandbox.path("plugins/all_x.sh"), sandbox.path("away")).expect("removed");
+    let reload = || asked(&sandbox, 0, "reload", &[]).text();
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 1 stopped, 1 unchanged\n");
+    assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
+    fs::rename(sandbox.path("away"), sandbox.path("plugins/all_x.sh")).expect("back again");
+    assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged\n");
+    sandbox.write("go", "");
+    wait_for("it runs again", || running.stdout().matches("[all_x.sh] ready").count() == 2);
+}
+
+#[test]
+fn a_reload_that_is_asked_for_during_another_follows_it() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let supervisor = running.supervisor();
+    // All of them are there when it looks.
+    sandbox::send("STOP", &[supervisor]);
+    wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
+    let mut clients: Vec<UnixStream> = (0..5).map(|_| connect(&sandbox)).collect();
+    clients.iter_mut().for_each(|client| client.write_all(b"reload\n").expect("sent"));
+    sandbox::send("CONT", &[supervisor]);
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("answered");
+        assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_launcher_that_is_being_stopped_says_so_and_changes_nothing() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    let mut running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping: SIGTERM");
+    for (command, names) in
+        [("reload", &[][..]), ("start", &["all_x.sh"]), ("stop", &["all_x.sh"]), ("restart", &["all_x.sh"])]
+    {
+        let refused = asked(&sandbox, 1, command, names);
+        assert!(refused.stderr.contains("the launcher is being stopped"), "{command}: {}", refused.stderr);
+    }
+    assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
+    assert!(running.is_running());
+}
+
+#[test]
+fn a_launcher_that_does_not_answer_is_not_waited_for() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let supervisor = running.supervisor();
+    sandbox::send("STOP", &[supervisor]);
+    let begun = Instant::now();
+    let refused = asked(&sandbox, 2, "status", &[]);
+    assert!(refused.stderr.contains("the launcher at `s` does not answer"), "{}", refused.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(10) + sandbox::margin());
+    sandbox::send("CONT", &[supervisor]);
+}
+
+#[test]
+fn a_client_that_says_more_than_its_request_is_answered() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let more = [b"status\n".to_vec(), b"x".repeat(30_000)].concat();
+    assert!(exchange(&sandbox, &more).last().is_some_and(|record| record["ok"] == Json::Bool(true)));
+}
+
+#[test]
+fn a_client_that_is_gone_before_its_answer_is_not_heard_of_again() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    let mut client = connect(&sandbox);
+    client.write_all(b"stop all_x.sh\n").expect("sent");
+    wait_for_state(&sandbox, "all_x.sh", "stopping");
+    drop(client);
+    processes::wait_for_sleep("nobody has news", &[running.pid(), running.supervisor()]);
 }
 
 #[test]
@@ -311,6 +437,21 @@ fn the_socket_is_found_by_option_variable_and_file() {
     ok(sandbox.launcher(["status", "--config", "lmcache.yaml"]));
     ok(sandbox.launcher(["status"]).env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", "s"));
     ok(sandbox.launcher(["status", "--control", "s"]).env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", "other"));
+    // Who listens takes them in the same order, and an empty variable for none.
+    for (option, variable, expected) in
+        [("option", "variable", "option"), ("", "variable", "variable"), ("", "", "file")]
+    {
+        sandbox.write("other.yaml", "extra_config: {plugin.launcher.control: file}\n");
+        let options: &[&str] = if option.is_empty() { &[] } else { &["--control", option] };
+        let launch = sandbox.launcher(["run", "--config", "other.yaml", "plugins"]).args(options);
+        let listening = launch.env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", variable).start();
+        listening.wait_for_stdout("ready");
+        let sockets = ["option", "variable", "file"].into_iter();
+        let made: Vec<&str> = sockets.filter(|name| fs::symlink_metadata(sandbox.path(name)).is_ok()).collect();
+        assert_eq!(made, [expected]);
+        listening.signal("TERM");
+        listening.wait();
+    }
 }
 
 // ---------------------------------------------------------------- with PROGRAM, and below another
@@ -440,6 +581,27 @@ fn clients_leave_descriptors_for_plugins() {
 }
 
 #[test]
+fn where_plugins_took_all_descriptors_whoever_asks_waits_and_nothing_spins() {
+    let sandbox = Sandbox::new();
+    for n in 0..40 {
+        sandbox.plugin(format!("all_{n}.sh"), RUNS);
+    }
+    let script = "ulimit -n 32; exec \"$LAUNCHER\" run --control s plugins";
+    let running = sandbox.command("sh", ["-c", script]).start();
+    running.wait_for_stdout("cannot be started: ");
+    let supervisor = running.supervisor();
+    // More than are left.
+    let clients: Vec<UnixStream> = (0..16).map(|_| connect(&sandbox)).collect();
+    let (began, before) = (Instant::now(), processes::ticks(supervisor));
+    wait_for("a second has passed", || began.elapsed() > Duration::from_secs(1));
+    // A hundred a second is what a spinning processor has, and a tenth of that where ten want it.
+    let ticks = processes::ticks(supervisor) - before;
+    assert!(ticks < 5, "{ticks}");
+    drop(clients);
+    asked(&sandbox, 1, "status", &[]);
+}
+
+#[test]
 fn all_clients_together_cost_a_bounded_memory() {
     let resident = |pid: u32| -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -495,7 +657,80 @@ fn another_user_is_not_answered() {
     asked(&sandbox, 0, "status", &[]);
 }
 
+#[test]
+fn a_launcher_that_was_stopped_answers_nobody_and_nobody_waits_for_ever() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let both = [running.pid(), running.supervisor()];
+    sandbox::send("STOP", &both);
+    for pid in both {
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+    let commands = ["status", "reload", "stop", "start", "restart"];
+    let names = |command: &&str| if ["status", "reload"].contains(command) { &[][..] } else { &["all_x.sh"][..] };
+    let asking = commands.map(|command| sandbox.launcher([command, "--control", "s"]).args(names(&command)).start());
+    for (command, asking) in commands.into_iter().zip(asking) {
+        let output = asking.wait_within(Duration::from_secs(30));
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(output.stderr.contains("does not answer"), "{command}: {}", output.stderr);
+    }
+    sandbox::send("CONT", &both);
+    wait_for_state(&sandbox, "all_x.sh", "running");
+}
+
+#[test]
+fn a_stop_that_takes_its_time_is_waited_for() {
+    let sandbox =
+        Sandbox::with([("all_deaf.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    // Longer than any launcher may be silent.
+    let grace_period = Duration::from_secs(6);
+    let running = run(&sandbox, &["--grace-period", "6"]).start();
+    running.wait_for_stdout("ready");
+    let began = Instant::now();
+    asked(&sandbox, 0, "stop", &["all_deaf.sh"]);
+    assert!(began.elapsed() >= grace_period);
+    assert_eq!(of(&sandbox, "all_deaf.sh")["state"], "stopped");
+}
+
+#[test]
+fn a_socket_whose_queue_is_full_holds_up_nobody() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let full = "import socket, time\n\
+        listener = socket.socket(socket.AF_UNIX)\nlistener.bind('s')\nlistener.listen(0)\nclients = []\n\
+        try:\n    \
+            while True:\n        \
+                clients.append(socket.socket(socket.AF_UNIX))\n        \
+                clients[-1].setblocking(False)\n        \
+                clients[-1].connect('s')\n\
+        except BlockingIOError:\n    \
+            print('full', flush=True)\n\
+        time.sleep(1000)\n";
+    let running = sandbox.command("python3", ["-c", full]).start();
+    running.wait_for_stdout("full");
+    let asking = ["status", "stop"].map(|command| sandbox.launcher([command, "--control", "s", "all_x.sh"]).start());
+    run(&sandbox, &[]).start().wait_within(Duration::from_secs(20)).assert_refused(&["does not answer"]);
+    for asking in asking {
+        assert_eq!(asking.wait_within(Duration::from_secs(20)).status.code(), Some(2));
+    }
+}
+
 // ---------------------------------------------------------------- the socket in the file system
+
+#[test]
+fn of_all_that_start_at_once_on_a_stale_socket_one_has_it() {
+    for _ in 0..5 {
+        let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+        drop(UnixListener::bind(sandbox.path("s")).expect("bound"));
+        let mut starting: Vec<Running> = (0..8).map(|_| run(&sandbox, &["--parent-pid", "0"]).start()).collect();
+        wait_for("all but one are refused", || {
+            starting.retain_mut(Running::is_running);
+            starting.len() == 1
+        });
+        starting[0].wait_for_stdout("ready");
+        asked(&sandbox, 0, "status", &["all_x.sh"]);
+    }
+}
 
 #[test]
 fn a_stale_socket_is_replaced_and_a_live_one_is_not() {

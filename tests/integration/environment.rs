@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::json::Json;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, wait_for};
 
 /// Prints its environment, one variable a line.
 const PRINT: &str = "#!/bin/sh\nenv\n";
@@ -100,6 +100,44 @@ fn no_stray_descriptors() {
     let done = sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).output();
     // The fourth is the directory that `ls` itself reads.
     assert_eq!(done.lines_of("all_fds.sh"), ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn the_limit_of_descriptors_is_the_launchers_own() {
+    let limits = "#!/bin/sh\necho \"$(ulimit -Sn) $(ulimit -Hn)\"\n";
+    let sandbox = Sandbox::with([("all_x.sh", limits)]);
+    let program = "echo \"$(ulimit -Sn) $(ulimit -Hn)\"";
+    let script =
+        "ulimit -Sn 200; ulimit -Hn 300; exec \"$LAUNCHER\" run --parent-pid 0 plugins -- sh -c \"$0; sleep 0.3\"";
+    let done = sandbox.command("bash", ["-c", script, program]).output();
+    assert_eq!(done.lines_of("all_x.sh"), ["200 300"]);
+    assert_eq!(done.text().lines().filter(|line| *line == "200 300").count(), 1, "the program's: {}", done.text());
+}
+
+#[test]
+fn the_launcher_itself_may_have_as_many_descriptors_as_it_is_allowed() {
+    let sandbox = Sandbox::new();
+    for n in 0..30 {
+        sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\nexec sleep 1000\n");
+    }
+    let script = "ulimit -Sn 30; exec \"$LAUNCHER\" run plugins";
+    let running = sandbox.command("bash", ["-c", script]).start();
+    wait_for("all are started", || running.stdout().matches("[launcher] started ").count() == 30);
+}
+
+#[test]
+fn what_a_launcher_above_told_is_not_passed_on() {
+    let print = "echo \"${LMCACHE_PLUGIN_PARENT_PID-none} ${LMCACHE_PLUGIN_LAUNCHER_CONTROL-none}\"";
+    let sandbox = Sandbox::with([("all_x.sh", &*format!("#!/bin/sh\n{print}\n"))]);
+    let launch = |words: &[&str]| {
+        let launch = sandbox.launcher(["run", "--quiet", "plugins", "--parent-pid", "0"]).args(words);
+        // Where plugins are run by a launcher already its socket is no wish for one.
+        let launch = launch.env("LMCACHE_PLUGIN_LAUNCHER_LOCATIONS", "[]");
+        launch.env("LMCACHE_PLUGIN_PARENT_PID", "1").env("LMCACHE_PLUGIN_LAUNCHER_CONTROL", "/above").output()
+    };
+    assert_eq!(launch(&[]).lines_of("all_x.sh"), ["none none"]);
+    let done = launch(&["--", "sh", "-c", print]);
+    assert!(done.text().lines().any(|line| line == "1 none"), "the socket is not the program's: {}", done.text());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Each row has a negative control: under a plain shell the same death leaves the same plugins running.
 
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::plugins::{self, KINDS};
@@ -187,21 +188,64 @@ stopped_rows! {
     a_stopped_guard_leaves_the_supervisor_to_hear_term: [Who::Guard], Supervisor("TERM");
 }
 
+/// Holds a process, whoever wakes it, until it is killed: as if its kernel call never returned. Who may not trace it stops
+/// it again and again, between which it runs for a moment.
+const HOLD: &str = "import ctypes, os, signal, sys\n\
+    SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000\n\
+    pid, libc = int(sys.argv[1]), ctypes.CDLL(None)\n\
+    if libc.ptrace(SEIZE, pid, None, None) == 0 and libc.ptrace(INTERRUPT, pid, None, None) == 0:\n    \
+        while os.WIFSTOPPED(os.waitpid(pid, WALL)[1]):\n        \
+            pass\n\
+    else:\n    \
+        while os.path.exists(f'/proc/{pid}'):\n        \
+            os.kill(pid, signal.SIGSTOP)\n";
+
+/// What begins a stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Beginning {
+    Signal,
+    /// To the supervisor alone, which tells the guard of it.
+    SignalToSupervisor,
+    ParentEnds,
+    ProgramEnds,
+}
+
 #[test]
 fn a_supervisor_that_never_answers_is_killed_and_its_work_taken_over() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n(setsid sleep 1000 &)\necho ready\nexec sleep 1000\n")]);
-    let running = sandbox.launcher(["run", "--grace-period", "0.3", "plugins"]).start();
+    use Beginning::*;
+    thread::scope(|scope| {
+        for beginning in [Signal, SignalToSupervisor, ParentEnds, ProgramEnds] {
+            scope.spawn(move || assert_taken_over(beginning));
+        }
+    });
+}
+
+fn assert_taken_over(beginning: Beginning) {
+    use Beginning::*;
+    let plugin = "#!/bin/sh\ntrap '' TERM\n(setsid sleep 1000 &)\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let grace_period = Duration::from_millis(if beginning == SignalToSupervisor { 1_000 } else { 300 });
+    let mut words = vec!["run", "--grace-period", if beginning == SignalToSupervisor { "1" } else { "0.3" }];
+    words.extend(if beginning == ParentEnds { &["--parent-fd", "0", "plugins"][..] } else { &["plugins"] });
+    words.extend(if beginning == ProgramEnds { &["--", "sh", "-c", "read end"][..] } else { &[] });
+    let mut running = sandbox.launcher(words).stdin(Stdio::piped()).start();
     running.wait_for_stdout("] ready");
     let supervisor = running.supervisor();
-    // Whoever wakes it, it is stopped again at once: as if its kernel call never returned.
-    let hold = "kill STOP => $ARGV[0] while kill 0 => $ARGV[0]";
-    let holder = sandbox.command("perl", ["-e", hold, &supervisor.to_string()]).start();
-    wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
-    running.signal("TERM");
+    if beginning == SignalToSupervisor {
+        sandbox::send("TERM", &[supervisor]);
+        running.wait_for_stdout("stopping: ");
+    }
+    let holder = sandbox.command("python3", ["-c", HOLD, &supervisor.to_string()]).start();
+    wait_for("it is stopped", || processes::read(supervisor).is_none_or(|process| "tT".contains(process.state)));
+    match beginning {
+        Signal => running.signal("TERM"),
+        SignalToSupervisor => {}
+        ParentEnds | ProgramEnds => running.close_stdin(),
+    }
     // The grace period, the guard's margin of three seconds, the grace period once more.
-    let done = running.wait_within(Duration::from_millis(3_600) + sandbox::margin() * 2);
-    assert_eq!(done.status.code(), Some(137));
-    assert!(done.stderr.contains("the supervisor was killed by SIGKILL"), "{}", done.stderr);
+    let done = running.wait_within(grace_period * 2 + Duration::from_secs(3) + sandbox::margin() * 2);
+    assert_eq!(done.status.code(), Some(137), "{beginning:?}");
+    assert!(done.stderr.contains("the supervisor was killed by SIGKILL"), "{beginning:?}: {}", done.stderr);
     drop(holder);
     sandbox.assert_nothing_left(sandbox::margin());
 }
@@ -256,20 +300,97 @@ fn what_a_killed_supervisor_ran_has_the_longest_grace_period() {
     // Silent: nobody reads what it says any more, and bash tells when a child of it was terminated.
     let cleaner = "#!/bin/sh\nsetsid bash -c 'exec >/dev/null 2>&1; trap \"touch asked; until [ -e go ]; do sleep 0.02; done; touch cleaned; exit\" TERM\n\
         echo >ready; while :; do sleep 0.02; done' &\nwait\n";
-    let sandbox = Sandbox::with([("all_cleaner.sh", cleaner)]);
-    sandbox.write(
-        "lmcache.yaml",
-        "extra_config:\n  plugin.launcher.grace_period: 0.1\n  plugin.all_cleaner.grace_period: 600\n",
-    );
-    let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
+    let configuration = |grace_period: &str| {
+        format!(
+            "extra_config:\n  plugin.launcher.grace_period: 0.1\n  plugin.all_cleaner.grace_period: {grace_period}\n"
+        )
+    };
+    for is_reloaded in [false, true] {
+        let sandbox = Sandbox::with([("all_staying.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+        sandbox.write("lmcache.yaml", configuration(if is_reloaded { "0.1" } else { "600" }));
+        let write_cleaner = || sandbox.plugin("all_cleaner.sh", cleaner);
+        if !is_reloaded {
+            write_cleaner();
+        }
+        let running = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).start();
+        running.wait_for_stdout("started all_staying.sh");
+        if is_reloaded {
+            write_cleaner();
+            sandbox.write("lmcache.yaml", configuration("600"));
+            running.signal("HUP");
+        }
+        sandbox.wait_for_file("ready");
+        sandbox::send("KILL", &[running.supervisor()]);
+        wait_for("what is left is asked to end", || sandbox.path("asked").exists());
+        let since = Instant::now();
+        wait_for("the general grace period is long over", || since.elapsed() > Duration::from_millis(500));
+        sandbox.write("go", "");
+        assert_eq!(running.wait().status.code(), Some(137));
+        assert!(sandbox.path("cleaned").exists(), "it was let clean up");
+    }
+}
+
+#[test]
+fn a_second_signal_from_the_keyboard_skips_the_grace_period_of_what_a_killed_supervisor_ran() {
+    let leaving =
+        "#!/bin/sh\nsetsid sh -c 'trap \"\" TERM; echo >ready; while :; do sleep 0.1; done' >/dev/null 2>&1 &\nwait\n";
+    let sandbox = Sandbox::with([("all_x.sh", leaving)]);
+    let mut running = sandbox.launcher(["run", "--grace-period", "600", "plugins"]).start();
     sandbox.wait_for_file("ready");
     sandbox::send("KILL", &[running.supervisor()]);
-    wait_for("what is left is asked to end", || sandbox.path("asked").exists());
-    let since = Instant::now();
-    wait_for("the general grace period is long over", || since.elapsed() > Duration::from_millis(500));
-    sandbox.write("go", "");
+    wait_for("the guard has taken over", || running.stderr().contains("the supervisor was killed by SIGKILL"));
+    running.signal("INT");
+    // Two that wait for the guard at once are one.
+    wait_for("it has heard the first", || processes::pending_signals(running.pid()) == 0);
+    assert!(running.is_running(), "one skips nothing");
+    running.signal("INT");
     assert_eq!(running.wait().status.code(), Some(137));
-    assert!(sandbox.path("cleaned").exists(), "it was let clean up");
+    sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn a_stopped_guard_leaves_the_supervisor_to_hear_that_a_parent_that_was_named_is_gone() {
+    for option in ["--parent-pid", "--parent-fd"] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+        let host = sandbox.command("sleep", ["1000"]).start();
+        let pid = host.pid().to_string();
+        let parent = if option == "--parent-pid" { &*pid } else { "0" };
+        let mut running = sandbox.launcher(["run", option, parent, "plugins"]).stdin(Stdio::piped()).start();
+        running.wait_for_stdout("] ready");
+        running.signal("STOP");
+        wait_for("it is stopped", || processes::read(running.pid()).is_some_and(|process| process.state == 'T'));
+        host.signal("KILL");
+        running.close_stdin();
+        assert_eq!(running.wait().status.code(), Some(0), "{option}");
+        sandbox.assert_nothing_left(sandbox::margin());
+    }
+}
+
+#[test]
+fn what_has_ended_is_told_once_while_a_grace_period_passes() {
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n";
+    for what in ["the named parent", "the parent's pipe", "the program", "the guard"] {
+        let sandbox = Sandbox::with([("all_x.sh", deaf)]);
+        let host = sandbox.command("sleep", ["1000"]).start();
+        let pid = host.pid().to_string();
+        let (options, program): (&[&str], &[&str]) = match what {
+            "the named parent" => (&["--parent-pid", &pid], &[]),
+            "the parent's pipe" => (&["--parent-fd", "0"], &[]),
+            "the program" => (&[], &["--", "sh", "-c", "read end"]),
+            _ => (&[], &[]),
+        };
+        let launch = sandbox.launcher(["run", "--grace-period", "600"]).args(options).args(["plugins"]).args(program);
+        let mut running = launch.stdin(Stdio::piped()).start();
+        running.wait_for_stdout("] ready");
+        let pids = [running.supervisor(), running.pid()];
+        host.signal("KILL");
+        running.close_stdin();
+        if what == "the guard" {
+            running.signal("KILL");
+        }
+        running.wait_for_stdout("[launcher] stopping: ");
+        processes::wait_for_sleep(what, &pids[..if what == "the guard" { 1 } else { 2 }]);
+    }
 }
 
 #[test]
@@ -329,21 +450,26 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
     sandbox.assert_nothing_left(Duration::ZERO);
 }
 
+fn is_launcher(pid: &u32) -> bool {
+    processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER))
+}
+
 #[test]
 fn an_idle_launcher_does_not_wake_up() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
-    let running = sandbox.launcher(["run", "plugins"]).start();
-    running.wait_for_stdout("] ready");
-    let processes = [running.pid(), running.supervisor()];
-    let wakeups = || processes.iter().map(|pid| processes::context_switches(*pid)).sum::<u64>();
+    let plain = sandbox.launcher(["run", "plugins"]).start();
+    // With everything that could tick, a parent that is watched by two ways among it, and the witness.
+    let parent = std::process::id().to_string();
+    let options =
+        ["run", "--watch", "--control", "s", "--restart", "always", "--parent-pid", &parent, "--parent-fd", "0"];
+    let program = ["plugins", "--", "sleep", "1000"];
+    let full = sandbox.launcher(options).args(program).stdin(Stdio::piped()).start();
+    for running in [&plain, &full] {
+        running.wait_for_stdout("] ready");
+    }
+    let supervisor = full.supervisor();
+    let witness = processes::children_of(supervisor).into_iter().find(is_launcher).expect("a witness");
+    let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
     // Once it has come to rest: nothing ticks, be it seldom.
-    let mut before = wakeups();
-    let mut since = Instant::now();
-    wait_for("four seconds without a wake-up", || {
-        let now = wakeups();
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
-        since.elapsed() > Duration::from_secs(4)
-    });
+    processes::wait_for_rest(&own, Duration::from_secs(4));
 }

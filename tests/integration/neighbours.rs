@@ -20,6 +20,14 @@ fn nice_and_oom_score_are_the_plugins_own() {
 }
 
 #[test]
+fn an_ordinary_user_may_give_plugins_up_sooner_too() {
+    let sandbox = Sandbox::with([("all_x.sh", PRINT)]);
+    let options = ["run", "--nice", "19", "--oom-score-adj", "500", "plugins"];
+    let done = crate::secrets::as_an_ordinary_user(&sandbox, "exec \"$0\" \"$@\"").args(options).output();
+    assert_eq!(done.lines_of("all_x.sh"), ["nice 19", "score 500"], "{} {}", done.text(), done.stderr);
+}
+
+#[test]
 fn the_program_is_left_as_it_is() {
     let sandbox = Sandbox::with([("all_x.sh", PRINT)]);
     let options = ["run", "--quiet", "--nice", "19", "--oom-score-adj", "500", "plugins", "--"];

@@ -323,6 +323,27 @@ fn quiet_leaves_only_output_and_problems() {
 }
 
 #[test]
+fn quiet_says_nothing_of_what_was_asked_for() {
+    let plugin = "#!/bin/sh\nexec 2>/dev/null\ntrap 'exit 9' TERM\necho ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin), ("all_y.sh", plugin)]);
+    let running = sandbox.launcher(["run", "--quiet", "--control", "s", "plugins"]).start();
+    wait_for("both are ready", || running.stdout().matches("] ready\n").count() == 2);
+    let ask = |words: &[&str]| {
+        let done = sandbox.launcher(words).args(["--control", "s"]).output();
+        assert_eq!(done.status.code(), Some(0), "{words:?}: {}", done.stderr);
+    };
+    ask(&["restart", "all_x.sh"]);
+    wait_for("it is ready again", || running.stdout().matches("[all_x.sh] ready\n").count() == 2);
+    ask(&["stop", "all_x.sh"]);
+    sandbox.plugin("scheduler_z.sh", "#!/bin/sh\n");
+    ask(&["reload"]);
+    running.signal("TERM");
+    let done = running.wait();
+    assert!(done.text().lines().all(|line| line.ends_with(".sh] ready")), "{}", done.text());
+    assert_eq!(done.status.code(), Some(0));
+}
+
+#[test]
 fn notices_are_in_the_same_stream() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\nexit 4\n")]);
     let done = sandbox.launcher(["run", "plugins"]).output();
@@ -466,4 +487,22 @@ fn an_idle_plugin_costs_little_memory() {
     let (one, many) = (cost(1), cost(1 + PLUGINS));
     let each = many.saturating_sub(one) / PLUGINS;
     assert!(each <= 20, "{each} kB for each plugin: {one} kB with one, {many} kB with {}", 1 + PLUGINS);
+}
+
+#[test]
+fn the_memory_of_a_burst_is_given_back_and_nothing_wakes_up_any_more() {
+    let plugin = "#!/usr/bin/perl\n$| = 1; print \"ready\\n\"; until (-e 'go') { select undef, undef, undef, 0.02; }\n\
+                  for my $out (*STDOUT, *STDERR) { print $out 'x' x 99, \"\\n\" for 1..50000; }\n\
+                  open F, '>', 'written'; print F \"yes\\n\"; close F; sleep 1000;\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let running = sandbox.launcher(["run", "--stderr", "separate", "plugins"]).start();
+    running.wait_for_stdout("ready");
+    let supervisor = running.supervisor();
+    let memory = || processes::status_figure(supervisor, "RssAnon");
+    let before = memory();
+    sandbox.write("go", "");
+    sandbox.wait_for_file("written");
+    wait_for("all is read", || running.stderr().len() >= 50_000 * 111);
+    wait_for("it takes no more than before", || memory() <= before + 64);
+    processes::wait_for_rest(&[supervisor], Duration::from_millis(1300));
 }

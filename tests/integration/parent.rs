@@ -24,7 +24,9 @@ fn any_process_can_be_the_parent() {
     let running = sandbox.launcher(["run", "--grace-period", "20", "--parent-pid", &pid, "plugins"]).start();
     running.wait_for_stdout(&format!("[all_x.sh] parent {pid}\n"));
     host.signal("KILL");
-    assert_eq!(running.wait().status.code(), Some(0), "the parent went");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(0), "the parent went");
+    assert!(done.text().contains("[launcher] stopping: the parent process ended\n"), "{}", done.text());
 }
 
 #[test]
@@ -34,7 +36,10 @@ fn a_parent_already_gone_means_stop_and_start_nothing() {
     let gone = done.text().trim().to_owned();
     let done = sandbox.launcher(["run", "--parent-pid", &gone, "plugins"]).output();
     assert_eq!(done.status.code(), Some(0));
+    assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n");
     assert!(!sandbox.path("started").exists());
+    let quiet = sandbox.launcher(["run", "--quiet", "--parent-pid", &gone, "plugins"]).output();
+    assert_eq!((quiet.status.code(), &*quiet.text()), (Some(0), ""));
 }
 
 #[test]
@@ -163,4 +168,12 @@ fn a_program_outlives_the_parent_as_it_would_alone() {
     running.signal("KILL");
     wait_for("the host is gone", || !processes::is_alive(running.pid()));
     wait_for_ticks(|| running.stdout().matches("tick").count(), 10);
+}
+
+#[test]
+fn a_program_does_not_get_the_descriptors_that_are_the_launchers() {
+    let sandbox = Sandbox::new();
+    let descriptors = |script: &str| sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).output().text();
+    let launched = "exec \"$LAUNCHER\" run --parent-fd 7 --log-fd 8 -- ls /proc/self/fd 7<&0 8>&2 9</dev/null";
+    assert_eq!(descriptors(launched), descriptors("exec ls /proc/self/fd 9</dev/null"));
 }

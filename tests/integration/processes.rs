@@ -1,6 +1,9 @@
 //! Processes as /proc shows them.
 
 use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::sandbox::wait_for;
 
 /// One process that is neither a zombie nor gone.
 #[derive(Clone, Debug)]
@@ -62,6 +65,37 @@ pub fn status_figure(pid: u32, name: &str) -> usize {
     figure.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
+/// The signals that a process has been sent and has not taken, a bit each.
+pub fn pending_signals(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("a mask");
+    u64::from_str_radix(mask.trim(), 16).expect("hexadecimal")
+}
+
+/// Waits until the main threads of these processes sleep, however often one looks.
+pub fn wait_for_sleep(what: &str, pids: &[u32]) {
+    let is_asleep = |pid: &u32| read(*pid).is_some_and(|process| process.state == 'S');
+    let mut looks = 0;
+    // Who is told of the same again and again is always found running.
+    wait_for(&format!("they sleep: {what}"), || {
+        looks = if pids.iter().all(is_asleep) { looks + 1 } else { 0 };
+        looks == 12
+    });
+}
+
+/// Waits until no thread of these processes has woken up for so long.
+pub fn wait_for_rest(pids: &[u32], quiet: Duration) {
+    let wakeups = || pids.iter().map(|pid| context_switches(*pid)).sum::<u64>();
+    let mut before = (wakeups(), Instant::now());
+    wait_for(&format!("{quiet:?} without a wake-up"), || {
+        let now = wakeups();
+        if now != before.0 {
+            before = (now, Instant::now());
+        }
+        before.1.elapsed() > quiet
+    });
+}
+
 /// How often the threads of a process gave up the processor by themselves.
 pub fn context_switches(pid: u32) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
@@ -71,6 +105,13 @@ pub fn context_switches(pid: u32) -> u64 {
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     tasks.filter_map(|task| switches(task.ok()?)).sum()
+}
+
+/// The processor time of a process, in ticks, of which a second has a hundred.
+pub fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number")).sum()
 }
 
 fn pids() -> impl Iterator<Item = u32> {

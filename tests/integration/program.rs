@@ -181,6 +181,18 @@ fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
 }
 
 #[test]
+fn a_program_that_ends_while_plugins_are_being_started_leaves_none_to_be_killed() {
+    let sandbox = Sandbox::new();
+    for n in 0..20 {
+        sandbox.plugin(format!("all_{n}.sh"), SLEEPING);
+    }
+    for _ in 0..20 {
+        let done = sandbox.launcher(["run", "--format=json", "plugins", "--", "sleep", "0.01"]).output();
+        assert!(done.events("killed").is_empty(), "{}", done.text());
+    }
+}
+
+#[test]
 fn a_program_that_minds_no_signal_is_not_killed() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     let script = "trap 'echo term' TERM; echo begun; until [ -e go ]; do sleep 0.02; done; exit 4";
@@ -205,6 +217,45 @@ fn what_the_program_started_is_stopped_after_it() {
     let launch = sandbox.launcher(["run", "--grace-period", "0.5", "plugins", "--", "sh", "-c", script]);
     assert_eq!(launch.output().status.code(), Some(3));
     sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn a_signal_to_the_supervisor_alone_ends_no_program() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let program = ["--", "sh", "-c", "until [ -e go ]; do sleep 0.02; done; exit 3"];
+    let running = sandbox.launcher(["run", "--control", "s", "plugins"]).args(program).start();
+    running.wait_for_stdout("] ready");
+    let children = processes::children_of(running.pid());
+    let is_supervisor = |pid: &u32| !processes::children_of(*pid).is_empty();
+    let supervisor = children.into_iter().find(is_supervisor).expect("the parent of the program");
+    sandbox::send("TERM", &[supervisor]);
+    wait_for("it has heard", || processes::pending_signals(supervisor) == 0);
+    // Asked behind that, it runs what it ran.
+    let status = sandbox.launcher(["status", "--control", "s", "--format", "json"]).output();
+    assert!(status.records().iter().any(|record| record["state"] == "running"), "{}", status.text());
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    assert!(done.text().contains("[launcher] stopping: the program ended\n"), "{}", done.text());
+}
+
+#[test]
+fn what_the_program_left_has_the_general_grace_period() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    let cleaner = "trap 'touch asked; until [ -e go ]; do sleep 0.02; done; touch cleaned; exit' TERM; echo >ready; \
+                   while :; do sleep 0.02; done";
+    sandbox.write("cleaner.sh", format!("exec >/dev/null 2>&1\n{cleaner}\n"));
+    // That of the only plugin is shorter.
+    let extra = r#"{"plugin.launcher.grace_period": 600, "plugin.all_x.grace_period": 0.1}"#;
+    let script = "setsid bash cleaner.sh & until [ -s ready ]; do sleep 0.02; done";
+    let options = ["run", "--extra-config", extra, "plugins", "--", "sh", "-c", script];
+    let running = sandbox.launcher(options).start();
+    wait_for("it is asked to end", || sandbox.path("asked").exists());
+    let since = std::time::Instant::now();
+    wait_for("the plugin's grace period is long over", || since.elapsed() > Duration::from_millis(400));
+    sandbox.write("go", "");
+    assert_eq!(running.wait().status.code(), Some(0));
+    assert!(sandbox.path("cleaned").exists(), "it was let clean up");
 }
 
 #[test]

@@ -130,10 +130,18 @@ fn a_text_file_that_is_busy_is_tried_again() {
     let path = sandbox.plugin("all_tool", echo);
     sandbox.mode("plugins/all_tool", 0o755);
     let writing = fs::OpenOptions::new().append(true).open(path).expect("it can be written");
-    let running = sandbox.run_json(&["--restart", "on-failure"]).start();
-    running.wait_for_records("a retry", 1, |record| record["event"] == "restarting");
+    let running = sandbox.run_json(&["--restart", "always"]).start();
+    let is_restart = |record: &Json| record["event"] == "restarting";
+    let retry = running.wait_for_records("a retry", 1, is_restart).remove(0);
+    assert!(retry["reason"].text().starts_with("cannot be started: "), "{retry:?}");
     drop(writing);
     running.wait_for_event("started", "all_tool");
+    // From then on it is its end that is told.
+    let restarts = running.wait_for_records("a restart after an end", 2, |record| {
+        is_restart(record) && !record["reason"].text().starts_with("cannot") || *record == retry
+    });
+    assert_eq!(restarts[1]["reason"], "status 0", "{restarts:?}");
+    running.signal("TERM");
     assert_eq!(running.wait().status.code(), Some(0));
 }
 
@@ -278,9 +286,11 @@ fn a_launcher_in_a_namespace_of_its_own_has_nothing_in_common_with_the_one_above
     let staying = "#!/bin/sh\necho here\nexec sleep 1000\n";
     let sandbox = Sandbox::with([("all_crashing.sh", crashing), ("all_staying.sh", staying)]);
     sandbox.write("inner/all_crashing_within.sh", crashing);
-    sandbox.write("inner/all_staying_within.sh", staying);
-    sandbox
-        .plugin("all_nested.sh", "#!/bin/sh\nexec \"$LAUNCHER\" run --restart on-failure --grace-period 0.2 inner\n");
+    // The first, as the one that crashes is above; and each launcher has number 1 where it is.
+    sandbox.write("inner/all_a_staying_within.sh", staying);
+    let inner = "exec unshare --pid --fork --mount-proc --kill-child";
+    let nested = format!("#!/bin/sh\n{inner} \"$LAUNCHER\" run --restart on-failure --grace-period 0.2 inner\n");
+    sandbox.plugin("all_nested.sh", nested);
     let command = [sandbox::LAUNCHER, "run", "--restart", "on-failure", "--grace-period", "0.2", "plugins"];
     let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let running = crate::namespace::command(&sandbox, &kinds, &command).start();
@@ -291,5 +301,5 @@ fn a_launcher_in_a_namespace_of_its_own_has_nothing_in_common_with_the_one_above
     wait_for("restarts of both", || restarts("all_crashing") >= 3 && restarts("all_crashing_within") >= 3);
     let text = running.stdout();
     assert_eq!(text.matches("[all_staying.sh] here\n").count(), 1, "{text}");
-    assert_eq!(text.matches("[all_staying_within.sh] here\n").count(), 1, "{text}");
+    assert_eq!(text.matches("[all_a_staying_within.sh] here\n").count(), 1, "{text}");
 }

@@ -1,6 +1,9 @@
 //! No message quotes a value of the configuration, however the document is damaged.
 
-use crate::sandbox::{Output, Sandbox};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::sandbox::{LAUNCHER, Launch, Output, Sandbox};
 
 /// What every value is.
 const SECRET: &str = "hunter2";
@@ -93,4 +96,34 @@ fn a_reload_quotes_no_value() {
     assert!(refusals > 10, "{refusals}");
     running.signal("TERM");
     assert_kept(&running.wait(), "a reload");
+}
+
+/// A script that is given the launcher as its name, run by who is not root.
+pub fn as_an_ordinary_user<'s>(sandbox: &'s Sandbox, script: &str) -> Launch<'s> {
+    if fs::metadata("/proc/self").expect("proc").uid() != 0 {
+        return sandbox.command("sh", ["-c", script, LAUNCHER]);
+    }
+    // Where that is built may be root's alone.
+    assert_eq!(sandbox.launcher(["install", "."]).output().status.code(), Some(0));
+    let user = ["--reuid", "54321", "--regid", "54321", "--clear-groups", "sh", "-c", script];
+    sandbox.command("setpriv", user).args([sandbox.text("lmcache-plugin-launcher")])
+}
+
+#[test]
+fn what_the_launcher_knows_is_hidden_from_other_processes_of_its_user() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    // The control is the plugin.
+    let look = "look() {\n    \
+            head -c 1 /proc/$2/environ >/dev/null 2>&1 && echo $1 shows its environment || echo $1 hides its environment\n    \
+            ls /proc/$2/fd >/dev/null 2>&1 && echo $1 shows its descriptors || echo $1 hides its descriptors\n\
+        }\n\
+        \"$0\" run plugins >log & guard=$!\n\
+        until grep -q 'started all_x.sh' log; do sleep 0.02; done\n\
+        look guard $guard; look supervisor $(ps -o pid= --ppid $guard)\n\
+        look plugin $(sed -n 's/.*started all_x.sh (pid \\([0-9]*\\)).*/\\1/p' log)\n\
+        kill $guard; wait $guard\n";
+    sandbox.mode("", 0o777);
+    let text = as_an_ordinary_user(&sandbox, look).output().text();
+    let said = |who: &str, does: &str| format!("{who} {does} its environment\n{who} {does} its descriptors\n");
+    assert_eq!(text, said("guard", "hides") + &said("supervisor", "hides") + &said("plugin", "shows"));
 }

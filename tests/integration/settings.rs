@@ -299,6 +299,25 @@ fn a_configuration_too_large_for_one_variable_is_compacted() {
 }
 
 #[test]
+fn what_one_variable_can_just_hold_is_passed_on_as_it_is() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nprintf %s \"$LMCACHE_PLUGIN_CONFIG\" | wc -c\n")]);
+    // With the longer of the two names, `=` and the final NUL.
+    let most = 131_072 - "LMCACHE_RUNTIME_PLUGIN_CONFIG=".len() - 1;
+    let compact = "{\"a\":1}".len();
+    for (length, passed_on) in [(most, most), (most + 1, compact)] {
+        let document = format!("{{\"a\":{}1}}", " ".repeat(length - "{\"a\":1}".len()));
+        let done = sandbox.launcher(["run", "plugins"]).env("LMCACHE_PLUGIN_CONFIG", document).output();
+        let lines = done.lines_of("all_x.sh");
+        assert_eq!(
+            lines.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+            [passed_on.to_string()],
+            "{}",
+            done.text()
+        );
+    }
+}
+
+#[test]
 fn a_configuration_too_large_even_then_fails_the_plugin_with_both_sizes() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ran\n")]);
     large(&sandbox, 20_000);

@@ -233,3 +233,22 @@ fn a_stop_before_anything_is_ready_leaves_nothing() {
         sandbox.assert_nothing_left(Duration::ZERO);
     }
 }
+
+#[test]
+fn a_stop_of_a_launcher_that_ends_by_itself_is_one_on_request() {
+    // The plugin failed; what it left behind takes its time.
+    let failing = "#!/bin/bash\n\
+        setsid bash -c 'trap \"touch asked; until [ -e go ]; do sleep 0.02; done; exit\" TERM; echo >ready; while :; do sleep 0.02; done' >/dev/null 2>&1 &\n\
+        until [ -s ready ]; do sleep 0.02; done\nexit 3\n";
+    for (signal, status) in [(None, 1), (Some("TERM"), 0)] {
+        let sandbox = Sandbox::with([("all_x.sh", failing)]);
+        let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+        wait_for("what is left is asked", || sandbox.path("asked").exists());
+        if let Some(signal) = signal {
+            running.signal(signal);
+            wait_for("it has heard", || processes::pending_signals(running.pid()) == 0);
+        }
+        sandbox.write("go", "");
+        assert_eq!(running.wait().status.code(), Some(status), "{signal:?}");
+    }
+}

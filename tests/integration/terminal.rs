@@ -281,3 +281,70 @@ fn a_terminal_that_stops_who_writes_from_the_background_does_not_stop_the_launch
     assert_eq!(running.wait().status.code(), Some(0));
     sandbox.assert_nothing_left(std::time::Duration::ZERO);
 }
+
+#[test]
+fn ctrl_z_stops_a_launcher_without_a_program_and_fg_continues_it() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let mut running =
+        on_terminal(&sandbox, 80, &["bash", "--norc", "--noprofile", "-i"]).env("PS1", "prompt> ").start();
+    running.wait_for_stdout("prompt> ");
+    running.write("\"$LAUNCHER\" run plugins\n");
+    running.wait_for_stdout("ready");
+    running.write("\x1a");
+    running.wait_for_stdout("Stopped");
+    let launcher = launcher(&sandbox);
+    let is_stopped = || processes::read(launcher).is_some_and(|process| process.state == 'T');
+    assert!(is_stopped());
+    running.write("fg\n");
+    wait_for("it goes on", || !is_stopped());
+    running.write("\x03");
+    running.wait_for_stdout("stopping: SIGINT");
+    running.write("echo status $?\n");
+    running.wait_for_stdout("status 0");
+    running.write("exit\n");
+    running.wait();
+    sandbox.assert_nothing_left(std::time::Duration::ZERO);
+}
+
+#[test]
+fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() {
+    // The leader of the session, whose terminal goes; its status is asked for behind that.
+    let hang_up = "import os, pty, signal, sys, time\n\
+        child, terminal = pty.fork()\n\
+        if child == 0:\n    \
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1] == 'nohup' else signal.SIG_DFL)\n    \
+            os.dup2(os.open('log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)\n    \
+            os.execv(sys.argv[2], sys.argv[2:])\n\
+        log = lambda: open('log').read() if os.path.exists('log') else ''\n\
+        def wait_for(text):\n    \
+            while text not in log():\n        \
+                time.sleep(0.02)\n\
+        wait_for('] ready')\n\
+        os.close(terminal)\n\
+        if sys.argv[1] == 'nohup':\n    \
+            os.kill(child, signal.SIGUSR1)\n    \
+            wait_for('status all_x.sh: running')\n    \
+            os.kill(child, signal.SIGTERM)\n\
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n";
+    for (told, reason) in [("plain", "the terminal hung up"), ("nohup", "SIGTERM")] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+        let command = ["-c", hang_up, told, crate::sandbox::LAUNCHER, "run", "--grace-period", "20", "plugins"];
+        let done = sandbox.command("python3", command).output();
+        assert_eq!(done.text(), "0\n", "{told}: {}", done.stderr);
+        let log = sandbox.read("log");
+        assert!(log.contains(&format!("[launcher] stopping: {reason}\n")), "{told}: {log}");
+        sandbox.assert_nothing_left(std::time::Duration::ZERO);
+    }
+}
+
+#[test]
+fn labels_are_aligned_anew_after_a_reload() {
+    let sandbox = Sandbox::with([("all_a.sh", SLEEPING)]);
+    let command = [crate::sandbox::LAUNCHER, "run", "--control", "s", "plugins"];
+    let running = on_terminal(&sandbox, 80, &command).env("NO_COLOR", "1").start();
+    running.wait_for_stdout("[launcher] started all_a.sh");
+    sandbox.plugin("all_longer_than_all.sh", SLEEPING);
+    assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    running.wait_for_stdout("[launcher]               reloaded: 1 started");
+    running.signal("TERM");
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::namespace;
 use crate::processes;
-use crate::sandbox::{Launch, Running, Sandbox, wait_for};
+use crate::sandbox::{self, Launch, Running, Sandbox, wait_for};
 
 /// Says which version it is, and stays.
 fn plugin(version: &str) -> String {
@@ -29,17 +29,7 @@ fn reloads(running: &Running) -> usize {
 
 /// Waits until the launcher has not woken up for as long as a change needs to become a reload.
 fn wait_for_rest(running: &Running) {
-    let processes = [running.pid(), running.supervisor()];
-    let wakeups = || processes.iter().map(|pid| processes::context_switches(*pid)).sum::<u64>();
-    let mut before = wakeups();
-    let mut since = Instant::now();
-    wait_for("no wake-up for longer than the quiet before a reload", || {
-        let now = wakeups();
-        if now != before {
-            (before, since) = (now, Instant::now());
-        }
-        since.elapsed() > Duration::from_millis(1300)
-    });
+    processes::wait_for_rest(&[running.pid(), running.supervisor()], Duration::from_millis(1300));
 }
 
 /// Another content by another name, which then takes the place.
@@ -73,9 +63,43 @@ fn every_way_to_save_a_plugin_is_taken_up() {
     runs(&running, "all_new.sh", "new");
     fs::remove_file(sandbox.path("plugins/all_new.sh")).expect("removed");
     running.wait_for_stdout("[launcher] exited all_new.sh");
+    // To elsewhere, as a whole.
+    sandbox.plugin("all_away.sh", plugin("here"));
+    runs(&running, "all_away.sh", "here");
+    fs::rename(sandbox.path("plugins/all_away.sh"), sandbox.path("away")).expect("moved");
+    running.wait_for_stdout("[launcher] exited all_away.sh");
+    // What makes a program a plugin is its mode.
+    let echo = ["/bin/echo", "/usr/bin/echo"].into_iter().find_map(|path| fs::read(path).ok()).expect("echo is there");
+    let before = reloads(&running);
+    sandbox.plugin("all_tool", echo);
+    wait_for("it is no plugin yet", || reloads(&running) > before);
+    assert!(!running.stdout().contains("started all_tool"));
+    sandbox.mode("plugins/all_tool", 0o755);
+    running.wait_for_stdout("[launcher] started all_tool");
     assert_eq!(running.stdout().matches("[all_same.sh] same").count(), 1);
     running.signal("TERM");
     assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn changes_that_the_kernel_had_to_leave_out_are_taken_up() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    sandbox.plugin(".a", "");
+    let running = watch(&sandbox, &["plugins"]).start();
+    runs(&running, "all_x.sh", "v1");
+    let supervisor = running.supervisor();
+    sandbox::send("STOP", &[supervisor]);
+    wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
+    // More than the kernel keeps, none of which matters: two for each of these.
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("a figure");
+    let most: usize = most.trim().parse().expect("a number");
+    let [a, b] = ["plugins/.a", "plugins/.b"].map(|name| sandbox.path(name));
+    for _ in 0..most / 4 + 1 {
+        fs::rename(&a, &b).and_then(|()| fs::rename(&b, &a)).expect("renamed");
+    }
+    sandbox.plugin("all_x.sh", plugin("v2"));
+    sandbox::send("CONT", &[supervisor]);
+    runs(&running, "all_x.sh", "v2");
 }
 
 #[test]
@@ -99,8 +123,8 @@ fn the_configuration_and_what_it_names_are_watched() {
     sandbox.write("two.sh", plugin("v1"));
     sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one]\nextra_config: {plugin.launcher.watch: true}\n");
     sandbox.write("etc/extra.json", "{\"a\": 1}");
-    let words = ["run", "--config", "etc/lmcache.yaml", "--extra-config", "@etc/extra.json"];
-    let running = sandbox.launcher(words).start();
+    let launch = sandbox.launcher(["run", "--extra-config", "@etc/extra.json"]);
+    let running = launch.env("LMCACHE_CONFIG_FILE", "etc/lmcache.yaml").start();
     runs(&running, "all_one.sh", "v1");
     // A broken one is told, and the next is taken up.
     sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one\n");

@@ -93,7 +93,9 @@ impl Loader {
         lock(&self.desk).order = Some(order);
         self.is_busy = true;
         let (desk, answers) = (Arc::clone(&self.desk), Arc::clone(&self.answers));
-        if let Err(error) = thread::Builder::new().spawn(move || work(&desk, &answers)) {
+        let started = thread::Builder::new().spawn(move || work(&desk, &answers));
+        sys::block_signals_of_thread();
+        if let Err(error) = started {
             let watch = lock(&self.desk).order.take().and_then(|order| order.watch).map(Ok);
             answer(&self.desk, &self.answers, Answer { outcome: Err(plain(&error)), watch });
         }

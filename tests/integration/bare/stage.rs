@@ -229,7 +229,12 @@ pub fn perform(scenario: &Scenario, shell: &str, under: &str, patience: Duration
         _ => words.extend(shell.split(' ').chain(["-c", &script])),
     }
     let launch = sandbox.command(words[0], &words[1..]).stdin(Stdio::piped());
-    let launch = launch.env("UNDER", under).env("PS1", PROMPT).env("TERM", "dumb").env("HISTFILE", "/dev/null");
+    let launch = launch
+        .env("UNDER", under)
+        .env("PS1", PROMPT)
+        .env("TERM", "dumb")
+        .env("HISTFILE", "/dev/null")
+        .env("SHELL", "/bin/sh");
     let mut scene = Scene {
         sandbox: &sandbox,
         running: launch.start(),

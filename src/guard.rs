@@ -17,7 +17,7 @@ use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
-use crate::witness::{self, Sent, Witness};
+use crate::witness::{Sent, Witness};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -32,6 +32,8 @@ const AT_WORK: Duration = Duration::from_millis(500);
 const UNSEEN: Duration = Duration::from_millis(200);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
+const LAST_MARGIN: Duration = Duration::from_secs(1);
 /// How often to look around where the kernel denies what would tell us.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -70,20 +72,18 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         complain(&format!("cannot adopt what plugins leave behind, it may outlive them: {}", plain(&error)));
     }
     let (link, supervisors_link) = Link::pair().map_err(cannot)?;
-    let (witness, stand) = match has_program {
-        true => witness::pair().map(|(witness, stand)| (Some(witness), Some(stand))).map_err(cannot)?,
-        false => (None, None),
-    };
     let grace_period = settings.longest_grace_period();
     let guard = sys::own_pid();
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
-            drop((link, witness, signals));
+            drop((link, signals));
             let above = Above::new(guard, supervisors_link, parent);
-            Ok(Supervisor::run(arguments, settings, inherited, above, stand, control))
+            Ok(Supervisor::run(arguments, settings, inherited, above, control))
         }
         Fork::Parent(supervisor) => {
-            drop((supervisors_link, stand, control));
+            drop((supervisors_link, control));
+            // While the supervisor starts PROGRAM.
+            let witness = if has_program { Witness::summon().ok() } else { None };
             let guard = Guard {
                 supervisor,
                 signals,
@@ -98,7 +98,9 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
+                wake_supervisor_at: None,
                 kill_supervisor_at: None,
+                take_over_at: None,
                 gathered: Vec::new(),
                 decide_at: None,
             };
@@ -127,6 +129,7 @@ struct Guard {
     /// `None` once it is gone.
     parent: Option<ParentWatch>,
     link: Link,
+    /// Until it has ended.
     witness: Option<Witness>,
     /// The control socket, to be removed at the end.
     address: Option<Address>,
@@ -139,8 +142,12 @@ struct Guard {
     had_terminal: bool,
     /// The longest that any plugin has.
     grace_period: Duration,
+    /// PROGRAM has ended, and the supervisor is woken if it has not said so by then.
+    wake_supervisor_at: Option<Instant>,
     /// A stop is under way, and the supervisor is killed if it is there then.
     kill_supervisor_at: Option<Instant>,
+    /// It was killed, and is waited for until then.
+    take_over_at: Option<Instant>,
     /// Signals that may still turn out to have come twice, or to others as well, and when they came.
     gathered: Vec<(Sent, Instant)>,
     decide_at: Option<Instant>,
@@ -151,7 +158,7 @@ impl Guard {
         // Where the kernel has no memory for this, it is done without: see `wait`.
         let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
-            if let Some(change) = self.reap() {
+            if let Some(change) = self.reap().or_else(|| self.given_up()) {
                 return Ok(self.end(change));
             }
             self.keep_deadlines();
@@ -174,7 +181,8 @@ impl Guard {
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let deadline = [tick, self.decide_at, self.kill_supervisor_at].into_iter().flatten().min();
+        let own = [self.decide_at, self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let deadline = tick.into_iter().chain(own.into_iter().flatten()).min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
             Some(epoll) => {
@@ -257,6 +265,13 @@ impl Guard {
         }
     }
 
+    /// Where there is no PROGRAM there is nothing more to testify.
+    fn dismiss_witness(&self) {
+        if let Some(witness) = &self.witness {
+            witness.dismiss();
+        }
+    }
+
     /// Whether the terminal that controlled us is gone.
     fn is_hang_up(&self) -> bool {
         self.had_terminal && !sys::has_terminal()
@@ -280,8 +295,11 @@ impl Guard {
             if let Some(epoll) = epoll {
                 epoll.remove(program.as_fd());
             }
-            // The supervisor, whose child it is, hears of it as well, even if it was stopped.
-            let _ = sys::kill(self.supervisor, signal::CONT);
+            // The supervisor, whose child it is, hears of it as well, unless it was stopped.
+            if self.program_end.is_none() {
+                self.wake_supervisor_at = Some(Instant::now() + TOGETHER);
+            }
+            self.dismiss_witness();
             self.begin_stop(self.grace_period);
         }
     }
@@ -304,7 +322,12 @@ impl Guard {
                     }
                 }
                 Report::ProgramStopped(number) => self.stop_as_program_did(number),
-                Report::ProgramEnded(change) => self.program_end = Some(change),
+                Report::ProgramEnded(change) => {
+                    self.program_end = Some(change);
+                    self.wake_supervisor_at = None;
+                    self.dismiss_witness();
+                    self.begin_stop(self.grace_period);
+                }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
         }
@@ -342,9 +365,18 @@ impl Guard {
         if self.decide_at.is_some_and(|at| at <= now) {
             self.decide();
         }
+        if self.wake_supervisor_at.take_if(|at| *at <= now).is_some() {
+            let _ = sys::kill(self.supervisor, signal::CONT);
+        }
         if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
             let _ = sys::kill(self.supervisor, signal::KILL);
+            self.take_over_at = Some(now + LAST_MARGIN);
         }
+    }
+
+    /// What became of a supervisor that was killed, and does not go.
+    fn given_up(&self) -> Option<Change> {
+        self.take_over_at.filter(|at| *at <= Instant::now()).map(|_| Change::Signaled(signal::KILL))
     }
 
     /// Reaps whatever ended, as PID 1 must, and says what became of the supervisor if it was among them.
@@ -352,7 +384,8 @@ impl Guard {
         loop {
             match sys::reap() {
                 Reaped::Ended(pid, change) if pid == self.supervisor => return Some(change),
-                Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
+                Reaped::Ended(pid, _) => drop(self.witness.take_if(|witness| witness.pid() == pid)),
+                Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::Nothing | Reaped::NoChildren => return None,
             }
         }
@@ -362,6 +395,10 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
+        if let Some(witness) = self.witness.take() {
+            witness.dismiss();
+            sys::reap_killed(witness.pid());
+        }
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {

@@ -252,7 +252,7 @@ impl Guard {
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
     fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
         let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
-        let came_to_all = self.witness.as_ref().map_or(Vec::new(), |witness| witness.ask(&about));
+        let came_to_all = self.witness.as_mut().map_or(Vec::new(), |witness| witness.ask(&about));
         for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
             if came_to_all.get(index) == Some(&true) {
                 continue;

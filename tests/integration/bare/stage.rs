@@ -15,7 +15,7 @@ use crate::sandbox::{self, Running, Sandbox};
 pub type Scenario = (&'static str, Place, &'static str, &'static str);
 
 /// How long a scenario may take one way.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const PROMPT: &str = "prompt> ";
 
 /// Where the script runs.

@@ -49,12 +49,6 @@ pub const TOOLS: &[(&str, &[Scenario])] = &[
                 "see done",
             ),
             (
-                "TERM to su",
-                Plain,
-                "sh -c 'echo $$ >su.pid; exec su -s /bin/sh -c \"exec ./r SH trap.sh\" \"$(id -un)\"' 2>/dev/null; echo \"status $?\"",
-                "see ready; send TERM su; see TERM",
-            ),
-            (
                 "Ctrl-C below su",
                 Leader,
                 "trap : INT; su -s /bin/sh -c 'exec ./r SH trap.sh' \"$(id -un)\"; echo \"status $?\" >>seen",

@@ -17,7 +17,7 @@ use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
-use crate::witness::{self, Witness};
+use crate::witness::Witness;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -67,20 +67,18 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         complain(&format!("cannot adopt what plugins leave behind, it may outlive them: {}", plain(&error)));
     }
     let (link, supervisors_link) = Link::pair().map_err(cannot)?;
-    let (witness, stand) = match has_program {
-        true => witness::pair().map(|(witness, stand)| (Some(witness), Some(stand))).map_err(cannot)?,
-        false => (None, None),
-    };
     let grace_period = settings.longest_grace_period();
     let guard = sys::own_pid();
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
-            drop((link, witness, signals));
+            drop((link, signals));
             let above = Above::new(guard, supervisors_link, parent);
-            Ok(Supervisor::run(arguments, settings, inherited, above, stand, control))
+            Ok(Supervisor::run(arguments, settings, inherited, above, control))
         }
         Fork::Parent(supervisor) => {
-            drop((supervisors_link, stand, control));
+            drop((supervisors_link, control));
+            // While the supervisor starts PROGRAM.
+            let witness = if has_program { Witness::summon().ok() } else { None };
             let guard = Guard {
                 supervisor,
                 signals,
@@ -95,6 +93,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
+                wake_supervisor_at: None,
                 kill_supervisor_at: None,
                 take_over_at: None,
                 gathered: Vec::new(),
@@ -125,6 +124,7 @@ struct Guard {
     /// `None` once it is gone.
     parent: Option<ParentWatch>,
     link: Link,
+    /// Until it has ended.
     witness: Option<Witness>,
     /// The control socket, to be removed at the end.
     address: Option<Address>,
@@ -137,6 +137,8 @@ struct Guard {
     had_terminal: bool,
     /// The longest that any plugin has.
     grace_period: Duration,
+    /// PROGRAM has ended, and the supervisor is woken if it has not said so by then.
+    wake_supervisor_at: Option<Instant>,
     /// A stop is under way, and the supervisor is killed if it is there then.
     kill_supervisor_at: Option<Instant>,
     /// It was killed, and is waited for until then.
@@ -175,7 +177,8 @@ impl Guard {
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
         let decision = self.gathered_since.map(|since| since + TOGETHER);
-        let deadline = [tick, decision, self.kill_supervisor_at, self.take_over_at].into_iter().flatten().min();
+        let own = [self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let deadline = [tick, decision].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
             Some(epoll) => {
@@ -246,6 +249,13 @@ impl Guard {
         }
     }
 
+    /// Where there is no PROGRAM there is nothing more to testify.
+    fn dismiss_witness(&self) {
+        if let Some(witness) = &self.witness {
+            witness.dismiss();
+        }
+    }
+
     /// Whether the terminal that controlled us is gone.
     fn is_hang_up(&self) -> bool {
         self.had_terminal && !sys::has_terminal()
@@ -269,8 +279,11 @@ impl Guard {
             if let Some(epoll) = epoll {
                 epoll.remove(program.as_fd());
             }
-            // The supervisor, whose child it is, hears of it as well, even if it was stopped.
-            let _ = sys::kill(self.supervisor, signal::CONT);
+            // The supervisor, whose child it is, hears of it as well, unless it was stopped.
+            if self.program_end.is_none() {
+                self.wake_supervisor_at = Some(Instant::now() + TOGETHER);
+            }
+            self.dismiss_witness();
             self.begin_stop(self.grace_period);
         }
     }
@@ -293,7 +306,12 @@ impl Guard {
                     }
                 }
                 Report::ProgramStopped(number) => self.stop_as_program_did(number),
-                Report::ProgramEnded(change) => self.program_end = Some(change),
+                Report::ProgramEnded(change) => {
+                    self.program_end = Some(change);
+                    self.wake_supervisor_at = None;
+                    self.dismiss_witness();
+                    self.begin_stop(self.grace_period);
+                }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
         }
@@ -331,6 +349,9 @@ impl Guard {
         if self.gathered_since.is_some_and(|since| since + TOGETHER <= now) {
             self.decide();
         }
+        if self.wake_supervisor_at.take_if(|at| *at <= now).is_some() {
+            let _ = sys::kill(self.supervisor, signal::CONT);
+        }
         if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
             let _ = sys::kill(self.supervisor, signal::KILL);
             self.take_over_at = Some(now + LAST_MARGIN);
@@ -347,7 +368,8 @@ impl Guard {
         loop {
             match sys::reap() {
                 Reaped::Ended(pid, change) if pid == self.supervisor => return Some(change),
-                Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
+                Reaped::Ended(pid, _) => drop(self.witness.take_if(|witness| witness.pid() == pid)),
+                Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::Nothing | Reaped::NoChildren => return None,
             }
         }
@@ -357,6 +379,10 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
+        if let Some(witness) = self.witness.take() {
+            witness.dismiss();
+            sys::reap_killed(witness.pid());
+        }
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {

@@ -53,6 +53,11 @@ pub fn read(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, group, state, command, kind: None })
 }
 
+/// What ps(1) calls a process; nothing once it is gone.
+pub fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
 /// A figure of /proc/PID/status, which everybody may read: how many, or how many kB.
 pub fn status_figure(pid: u32, name: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

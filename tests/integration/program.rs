@@ -291,11 +291,7 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
         let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).args(program).start();
         running.wait_for_stdout("] ready");
         running.wait_for_stdout("begun");
-        let children = processes::children_of(running.pid());
-        let supervisor = children
-            .into_iter()
-            .find(|pid| processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER)));
-        let victim = if guard { running.pid() } else { supervisor.expect("a supervisor") };
+        let victim = if guard { running.pid() } else { running.supervisor() };
         sandbox::send("KILL", &[victim]);
         if guard {
             sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
@@ -303,6 +299,34 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
             assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::margin()).status.code(), Some(137));
             sandbox.assert_nothing_left(Duration::ZERO);
         }
+    }
+}
+
+#[test]
+fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
+    for victim in ["program", "supervisor", "guard", "witness"] {
+        let sandbox = Sandbox::new();
+        let program = "echo $$ >pid; exec sleep 1000";
+        let running = sandbox.launcher(["run", "--grace-period", "0.5", "--", "sh", "-c", program]).start();
+        let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
+        let named = |pid: &u32| processes::name(*pid) == "plugin-witness";
+        wait_for("the guard has a witness", || processes::children_of(running.pid()).iter().any(named));
+        let witness = processes::children_of(running.pid()).into_iter().find(named).expect("just seen");
+        let supervisor = running.supervisor();
+        let pid = match victim {
+            "program" => program,
+            "supervisor" => supervisor,
+            "guard" => running.pid(),
+            _ => witness,
+        };
+        sandbox::send("KILL", &[pid]);
+        if victim == "witness" {
+            wait_for("it was reaped", || processes::read(witness).is_none());
+            assert!(processes::is_alive(program), "nobody else is concerned");
+            sandbox::send("KILL", &[program]);
+        }
+        running.wait_within(Duration::from_millis(500) + sandbox::margin());
+        sandbox.assert_nothing_left(if victim == "guard" { sandbox::margin() } else { Duration::ZERO });
     }
 }
 

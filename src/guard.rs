@@ -17,7 +17,7 @@ use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
-use crate::witness::Witness;
+use crate::witness::{Sent, Witness};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 /// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
 /// it, and a service manager signals every process of a container one by one.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// For so long is a sender waited for who has not come to rest, and may be about to signal the next process.
+const IN_ALL: Duration = Duration::from_millis(500);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
@@ -56,6 +58,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let control = listen(&arguments, &mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
+    sys::keep_closed_for_children();
     if parent.pid() == Some(sys::parent_pid()) {
         sys::wake_when_parent_ends();
     }
@@ -97,7 +100,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 kill_supervisor_at: None,
                 take_over_at: None,
                 gathered: Vec::new(),
-                gathered_since: None,
+                decide_at: None,
             };
             guard.watch()
         }
@@ -143,9 +146,9 @@ struct Guard {
     kill_supervisor_at: Option<Instant>,
     /// It was killed, and is waited for until then.
     take_over_at: Option<Instant>,
-    /// Signals that may still turn out to have come twice, or to others as well, and since when.
-    gathered: Vec<Arrived>,
-    gathered_since: Option<Instant>,
+    /// Signals that may still turn out to have come twice, or to others as well, and when they came.
+    gathered: Vec<(Sent, Instant)>,
+    decide_at: Option<Instant>,
 }
 
 impl Guard {
@@ -176,9 +179,8 @@ impl Guard {
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let decision = self.gathered_since.map(|since| since + TOGETHER);
-        let own = [self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
-        let deadline = [tick, decision].into_iter().chain(own).flatten().min();
+        let own = [self.decide_at, self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let deadline = tick.into_iter().chain(own.into_iter().flatten()).min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
             Some(epoll) => {
@@ -200,9 +202,16 @@ impl Guard {
             // Of our children, or to wake us.
             Origin::Kernel => {}
             Origin::Process(pid) if pid == self.supervisor => {}
-            Origin::Process(_) | Origin::Terminal if self.has_program || signal::IMPATIENT.contains(&number) => {
-                self.gathered.push(arrived);
-                self.gathered_since.get_or_insert_with(Instant::now);
+            Origin::Terminal if self.has_program => {
+                // What PROGRAM reads from the terminal fails from now on: it hears at once why.
+                if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
+                    self.tell(Order::TerminalGone);
+                }
+            }
+            Origin::Timer => self.tell(Order::Signal(number)),
+            Origin::Process(sender) if self.has_program => self.gather((number, sender), Instant::now()),
+            Origin::Process(_) | Origin::Terminal if signal::IMPATIENT.contains(&number) => {
+                self.gather((number, 0), Instant::now());
             }
             Origin::Process(_) | Origin::Terminal if number == signal::HUP && self.is_hang_up() => {
                 if !self.is_hang_up_ignored {
@@ -222,28 +231,33 @@ impl Guard {
         self.tell(Order::Signal(number));
     }
 
+    fn gather(&mut self, signal: Sent, at: Instant) {
+        self.gathered.push((signal, at));
+        self.decide_at.get_or_insert_with(|| Instant::now() + TOGETHER);
+    }
+
     /// Acts on what has come together.
     fn decide(&mut self) {
-        self.gathered_since = None;
+        self.decide_at = None;
         let gathered = std::mem::take(&mut self.gathered);
         if self.has_program {
             return self.pass_on(gathered);
         }
-        let came = |number: &i32| gathered.iter().any(|arrived| arrived.number == *number);
+        let came = |number: &i32| gathered.iter().any(|((gathered, _), _)| gathered == number);
         signal::IMPATIENT.into_iter().filter(came).for_each(|number| self.obey(number));
     }
 
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
-    fn pass_on(&self, gathered: Vec<Arrived>) {
-        let seen = self.witness.as_ref().map_or(0, Witness::ask);
-        let is_leader = sys::session_of(0) == Some(sys::own_pid());
-        for Arrived { number, origin } in gathered {
-            let is_everybodys = match origin {
-                // A hang-up comes to the leader of the session alone, and SIGCONT behind it.
-                Origin::Terminal => !matches!(number, signal::HUP | signal::CONT) || !is_leader,
-                Origin::Process(_) | Origin::Kernel => seen >> (number - 1) & 1 == 1,
-            };
-            if !is_everybodys {
+    fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
+        let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
+        let came_to_all = self.witness.as_ref().map_or(Vec::new(), |witness| witness.ask(&about));
+        for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
+            if came_to_all.get(index) == Some(&true) {
+                continue;
+            }
+            if at.elapsed() < IN_ALL && is_busy(sender) {
+                self.gather((number, sender), at);
+            } else {
                 self.tell(Order::Signal(number));
             }
         }
@@ -346,7 +360,7 @@ impl Guard {
 
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
-        if self.gathered_since.is_some_and(|since| since + TOGETHER <= now) {
+        if self.decide_at.is_some_and(|at| at <= now) {
             self.decide();
         }
         if self.wake_supervisor_at.take_if(|at| *at <= now).is_some() {
@@ -403,6 +417,11 @@ impl Guard {
             None => status,
         }
     }
+}
+
+/// Whether a process is neither waiting for anything nor gone. Where /proc cannot say, it is not.
+fn is_busy(pid: Pid) -> bool {
+    descendants::process(pid).is_some_and(|process| matches!(process.state, b'R' | b'D'))
 }
 
 /// The moment after this time; far away where it is too long to be counted.

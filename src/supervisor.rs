@@ -135,7 +135,7 @@ impl Supervisor {
         let job = match settings.program.is_empty() {
             true => None,
             false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
-                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
+                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome, &above)),
                 Err(error) => return cannot_run(&settings, &error),
             },
         };

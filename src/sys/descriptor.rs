@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Options to open what may turn out to be anything: a terminal does not become ours, and unless it `waits` nobody at
 /// the other end of a FIFO or a device is waited for (open(2), O_NOCTTY and O_NONBLOCK).
@@ -49,6 +50,31 @@ pub fn close_all_but(fd: BorrowedFd<'_>) {
     for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX as usize)] {
         // SAFETY: no memory is passed.
         let _ = unsafe { call(raw::CLOSE_RANGE, [first, last, 0, 0]) };
+    }
+}
+
+/// Which standard streams were closed when this process began, a bit each: std opens /dev/null for them before `main`.
+static WERE_CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// What the C runtime calls before it calls std's start.
+// SAFETY: the section holds pointers to functions of this type.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_START: extern "C" fn() = {
+    extern "C" fn look_at_streams() {
+        // SAFETY: no memory is passed.
+        let is_closed = |fd: &c_int| unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
+        let closed = (0..3).filter(is_closed).fold(0, |closed, fd| closed | 1 << fd);
+        WERE_CLOSED.store(closed, Ordering::Relaxed);
+    }
+    look_at_streams
+};
+
+/// Has the standard streams that our caller has closed be closed for what is executed here, unless it is given others.
+pub fn keep_closed_for_children() {
+    for fd in (0..3).filter(|fd| WERE_CLOSED.load(Ordering::Relaxed) >> fd & 1 == 1) {
+        // SAFETY: the command takes an integer.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 

@@ -181,6 +181,18 @@ fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
 }
 
 #[test]
+fn a_program_that_ends_while_plugins_are_being_started_leaves_none_to_be_killed() {
+    let sandbox = Sandbox::new();
+    for n in 0..20 {
+        sandbox.plugin(format!("all_{n}.sh"), SLEEPING);
+    }
+    for _ in 0..20 {
+        let done = sandbox.launcher(["run", "--format=json", "plugins", "--", "sleep", "0.01"]).output();
+        assert!(done.events("killed").is_empty(), "{}", done.text());
+    }
+}
+
+#[test]
 fn a_program_that_minds_no_signal_is_not_killed() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     let script = "trap 'echo term' TERM; echo begun; until [ -e go ]; do sleep 0.02; done; exit 4";

@@ -393,10 +393,7 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
-        if let Some(witness) = self.witness.take() {
-            witness.dismiss();
-            sys::reap_killed(witness.pid());
-        }
+        self.dismiss_witness();
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {
@@ -404,6 +401,7 @@ impl Guard {
                 128 + number as u8
             }
         };
+        self.see_witness_go();
         if let Some(address) = &self.address {
             address.remove();
         }
@@ -415,6 +413,18 @@ impl Guard {
                 128 + number as u8
             }
             None => status,
+        }
+    }
+
+    /// It was killed, and is gone before we are; unless a tracer or a frozen control group holds it.
+    fn see_witness_go(&mut self) {
+        let Some(witness) = self.witness.take() else { return };
+        let deadline = Instant::now() + LAST_MARGIN;
+        while sys::is_child(witness.pid()) && Instant::now() < deadline {
+            self.reap();
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(rest));
+            while self.signals.take().is_some() {}
         }
     }
 }

@@ -201,7 +201,7 @@ impl Guard {
         match origin {
             // Of our children, or to wake us.
             Origin::Kernel => {}
-            Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Process(pid) if pid == self.supervisor || self.is_witness(pid) => {}
             Origin::Terminal if self.has_program => {
                 // What PROGRAM reads from the terminal fails from now on: it hears at once why.
                 if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
@@ -263,6 +263,10 @@ impl Guard {
         }
     }
 
+    fn is_witness(&self, pid: Pid) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
+    }
+
     /// Where there is no PROGRAM there is nothing more to testify.
     fn dismiss_witness(&self) {
         if let Some(witness) = &self.witness {
@@ -315,6 +319,9 @@ impl Guard {
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
+                    if let Some(witness) = &self.witness {
+                        witness.watch(pid);
+                    }
                     if let (Some(program), Some(epoll)) = (&self.program, epoll) {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }

@@ -203,7 +203,7 @@ impl Guard {
         match origin {
             // Of our children, or to wake us.
             Origin::Kernel => {}
-            Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Process(pid) if pid == self.supervisor || self.is_witness(pid) => {}
             Origin::Terminal if self.has_program => {
                 // What PROGRAM reads from the terminal fails from now on: it hears at once why.
                 if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
@@ -265,6 +265,10 @@ impl Guard {
         }
     }
 
+    fn is_witness(&self, pid: Pid) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
+    }
+
     /// Where there is no PROGRAM there is nothing more to testify.
     fn dismiss_witness(&self) {
         if let Some(witness) = &self.witness {
@@ -317,6 +321,9 @@ impl Guard {
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
+                    if let Some(witness) = &self.witness {
+                        witness.watch(pid);
+                    }
                     if let (Some(program), Some(epoll)) = (&self.program, epoll) {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
@@ -395,10 +402,7 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
-        if let Some(witness) = self.witness.take() {
-            witness.dismiss();
-            sys::reap_killed(witness.pid());
-        }
+        self.dismiss_witness();
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {
@@ -406,6 +410,7 @@ impl Guard {
                 128 + number as u8
             }
         };
+        self.see_witness_go();
         if let Some(address) = &self.address {
             address.remove();
         }
@@ -417,6 +422,18 @@ impl Guard {
                 128 + number as u8
             }
             None => status,
+        }
+    }
+
+    /// It was killed, and is gone before we are; unless a tracer or a frozen control group holds it.
+    fn see_witness_go(&mut self) {
+        let Some(witness) = self.witness.take() else { return };
+        let deadline = Instant::now() + LAST_MARGIN;
+        while sys::is_child(witness.pid()) && Instant::now() < deadline {
+            self.reap();
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(rest));
+            while self.signals.take().is_some() {}
         }
     }
 }

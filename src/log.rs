@@ -138,14 +138,11 @@ impl Log {
         }
         let thread = Arc::clone(&self.thread);
         let work = move || {
-            sys::block_signals_of_thread();
             let Some(Thread { pump, has_lost, _end }) = lock(&thread).take() else { return };
             has_lost.store(pump.run(), Ordering::Release);
         };
-        let started = thread::Builder::new().stack_size(STACK).spawn(work);
-        sys::block_signals_of_thread();
-        match started {
-            Ok(_) => self.is_running.set(true),
+        match sys::start_thread(thread::Builder::new().stack_size(STACK), work) {
+            Ok(()) => self.is_running.set(true),
             Err(error) if !self.has_complained.replace(true) => {
                 complain(&format!("the log waits for a thread: {}", plain(&error)));
             }

@@ -1,16 +1,21 @@
 //! Who else got a signal? kill(2) does not tell a process whether it alone was meant, or its whole group, or everything
 //! in its container. The witness is a process in our caller's group that does nothing but note all signals: what came
 //! there as well came to all, and PROGRAM, which is in the same group, has had it.
+//!
+//! It wakes the guard when PROGRAM has ended: its parent, the supervisor, may have been stopped, and the guard as well.
 
 use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Duration;
 
 /// How long an answer may take, also where many processes wait for a processor. Nobody waits longer for a witness that
 /// was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long whoever hears of PROGRAM's end has to dismiss the witness.
+const DISMISSAL: Duration = Duration::from_millis(100);
 /// How many signals are remembered about which nobody has asked.
 const MEMORY: usize = 64;
 
@@ -19,6 +24,8 @@ pub type Sent = (i32, Pid);
 /// In a question and its answer: the signal, the number of the question and, in the answer, whether the signal has come.
 const WORD: usize = 8;
 const HAS_COME: u64 = 1 << 16;
+/// In the place of a signal: not asked about, but the process that is to be watched.
+const WATCH: i32 = 0;
 
 /// The guard's end.
 pub struct Witness {
@@ -35,6 +42,7 @@ impl Witness {
     pub fn summon() -> io::Result<Witness> {
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        // Who was stopped takes nothing, either.
         socket.set_write_timeout(Some(PATIENCE))?;
         let guard = sys::own_pid();
         match sys::fork()? {
@@ -57,6 +65,11 @@ impl Witness {
     /// Has it end. That it has is heard like the end of any child.
     pub fn dismiss(&self) {
         let _ = sys::kill(self.pid, signal::KILL);
+    }
+
+    /// Has it wake us when this process has ended, unless it is dismissed before.
+    pub fn watch(&self, program: Pid) {
+        let _ = (&self.socket).write_all(&encode(&(WATCH, program), 0).to_ne_bytes());
     }
 
     /// Which of these signals the witness has had, too, which it then forgets. Those that are not answered for are missing.
@@ -83,8 +96,11 @@ fn testify(mut guard: UnixStream) {
     sys::set_name(c"plugin-witness");
     let Ok(signals) = Signals::open() else { return };
     let mut seen: Vec<Sent> = Vec::new();
-    // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
-    while let Ok([is_asked, _]) = sys::wait_readable([Some(guard.as_fd()), Some(signals.as_fd())], None) {
+    let mut program = None;
+    loop {
+        let sources = [Some(guard.as_fd()), Some(signals.as_fd()), program.as_ref().map(AsFd::as_fd)];
+        let Ok([is_asked, _, has_program_ended]) = sys::wait_readable(sources, None) else { return };
+        // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
         while let Some(arrived) = signals.take() {
             if let Origin::Process(sender) = arrived.origin {
                 seen.retain(|sent| *sent != (arrived.number, sender));
@@ -92,21 +108,29 @@ fn testify(mut guard: UnixStream) {
             }
         }
         seen.drain(..seen.len().saturating_sub(MEMORY));
-        if is_asked && answer(&mut guard, &mut seen).is_err() {
+        if is_asked && answer(&mut guard, &mut seen, &mut program).is_err() {
             return;
+        }
+        if has_program_ended {
+            thread::sleep(DISMISSAL);
+            let _ = sys::kill(sys::parent_pid(), signal::CONT);
+            program = None;
         }
     }
 }
 
 /// One word for each signal that was asked about.
-fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>) -> io::Result<()> {
+fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<OwnedFd>) -> io::Result<()> {
     let mut question = [0; MEMORY * WORD];
     let count = match guard.read(&mut question)? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
         count => count,
     };
     let words = question[..count].chunks_exact(WORD).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
-    let words: Vec<u64> = words.collect();
+    let (watched, words): (Vec<u64>, Vec<u64>) = words.partition(|word| decode(*word).0 == WATCH);
+    if let Some(word) = watched.last() {
+        *program = sys::pidfd_open(decode(*word).1).ok();
+    }
     let answer = |word: &u64| if seen.contains(&decode(*word)) { *word | HAS_COME } else { *word };
     let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
     seen.retain(|sent| !words.iter().any(|word| decode(*word) == *sent));

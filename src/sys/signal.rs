@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 pub const HUP: i32 = 1;
 pub const INT: i32 = 2;
@@ -138,6 +139,19 @@ pub fn block_signals(open: &[i32]) -> SignalState {
 pub fn block_signals_of_thread() {
     // SAFETY: the set is valid for the call.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &libc::SigSet::FULL, ptr::null_mut()) };
+}
+
+/// Starts a thread in which all signals are blocked, from one in which they are.
+///
+/// # Errors
+/// EAGAIN, ENOMEM.
+pub fn start_thread(builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let started = builder.spawn(|| {
+        block_signals_of_thread();
+        work();
+    });
+    block_signals_of_thread();
+    started.map(drop)
 }
 
 /// Lets a signal that this process blocks act on it as if it had come now, by its default action: the process stops, or

@@ -191,7 +191,10 @@ fn a_missing_location_is_reported_and_the_others_run() {
     let done = sandbox.launcher(["run", "gone", "plugins"]).output();
     assert_eq!(done.status.code(), Some(1));
     assert_eq!(done.lines_of("all_x.sh"), ["ran"]);
-    assert!(done.lines_of("launcher").iter().any(|line| line.contains("gone")), "{}", done.text());
+    let told: Vec<_> = done.lines_of("launcher").into_iter().filter(|line| line.contains("gone")).collect();
+    let directory = sandbox.text("");
+    let place = format!("it is relative to the working directory `{}`", directory.trim_end_matches('/'));
+    assert_eq!(told, [format!("failed gone: No such file or directory; {place}")], "once: {}", done.text());
 
     let listed = sandbox.launcher(["list", "--format=json", "gone", "plugins", "plugins/all_x.sh/below"]).output();
     let records = listed.records();

@@ -177,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_cut_in_two_is_taken_when_it_is_whole() {
+        let (guard, mut supervisor) = Link::pair().unwrap();
+        let bytes: Vec<u8> =
+            [15_u64, 2, 3].iter().flat_map(|number| [&[1][..], &number.to_ne_bytes()].concat()).collect();
+        let mut received = Vec::new();
+        for part in [&bytes[..4], &bytes[4..9], &bytes[9..20], &bytes[20..]] {
+            (&guard.socket).write_all(part).unwrap();
+            received.push(supervisor.receive::<Order>().messages);
+        }
+        let [one, two, three] = [15, 2, 3].map(Order::Signal);
+        assert_eq!(received, [vec![], vec![one], vec![two], vec![three]]);
+    }
+
+    #[test]
     fn an_end_that_nobody_reads_takes_no_time_and_the_other_is_told_when_it_is_gone() {
         let (guard, mut supervisor) = Link::pair().unwrap();
         for _ in 0..1_000_000 {

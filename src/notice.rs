@@ -1,5 +1,8 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
+#[cfg(test)]
+mod tests;
+
 use crate::escape;
 use crate::plugin::name::LABEL;
 use crate::record::{Record, seconds};
@@ -344,122 +347,5 @@ pub fn describe(change: Change) -> String {
     match change {
         Change::Exited(code) => format!("status {code}"),
         Change::Signaled(number) => format!("signal {number} ({})", signal::name(number)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_notice_has_its_words_its_record_and_its_place_under_quiet() {
-        let name = OsStr::new("all_x.sh");
-        let plugin = Some(name);
-        let command = ["/bin/sh", "-u", "p/all_x.sh"].map(OsString::from);
-        let (reason, pid, delay, path) = ("why", 7, Duration::from_millis(1500), Path::new("p/all_x.sh"));
-        let (well, badly, killed) = (Change::Exited(0), Change::Exited(3), Change::Signaled(15));
-        let counts = ReloadCounts { started: 1, restarted: 2, stopped: 3, unchanged: 4 };
-        let uptime = Duration::from_secs(9);
-        let runs =
-            Status { state: "running", pid: Some(7), uptime, restarts: 2, last: Some(badly), lines: 5, bytes: 6 };
-        let ended = Status { state: "ended", pid: None, uptime, restarts: 0, last: None, lines: 0, bytes: 0 };
-        for (notice, is_quiet, text, members) in [
-            (
-                Notice::Started { plugin: name, pid, command: &command },
-                true,
-                "started all_x.sh (pid 7): /bin/sh -u p/all_x.sh",
-                r#""started","plugin":"all_x.sh","pid":7,"command":["/bin/sh","-u","p/all_x.sh"]"#,
-            ),
-            (
-                Notice::Exited { plugin: name, change: well, is_wanted: false },
-                true,
-                "exited all_x.sh: status 0",
-                r#""exited","plugin":"all_x.sh","code":0"#,
-            ),
-            (
-                Notice::Exited { plugin: name, change: badly, is_wanted: false },
-                false,
-                "exited all_x.sh: status 3",
-                r#""exited","plugin":"all_x.sh","code":3"#,
-            ),
-            (
-                Notice::Exited { plugin: name, change: killed, is_wanted: true },
-                true,
-                "exited all_x.sh: signal 15 (SIGTERM)",
-                r#""exited","plugin":"all_x.sh","signal":15"#,
-            ),
-            (
-                Notice::ProgramExited { program: OsStr::new("serve"), change: killed },
-                true,
-                "exited serve: signal 15 (SIGTERM)",
-                r#""exited","program":"serve","signal":15"#,
-            ),
-            (
-                Notice::Failed { plugin: name, reason },
-                false,
-                "failed all_x.sh: why",
-                r#""failed","plugin":"all_x.sh","reason":"why""#,
-            ),
-            (
-                Notice::Skipped { plugin: name, reason },
-                true,
-                "skipped all_x.sh: why",
-                r#""skipped","plugin":"all_x.sh","reason":"why""#,
-            ),
-            (
-                Notice::Restarting { plugin: name, reason, delay, count: 8 },
-                false,
-                "restarting all_x.sh in 1.5 s (restart 8): why",
-                r#""restarting","plugin":"all_x.sh","reason":"why","delay":1.5,"count":8"#,
-            ),
-            (
-                Notice::Status { plugin: name, path, status: &runs },
-                false,
-                "status all_x.sh: running, pid 7, up 9 s, restarts 2, last status 3, 5 lines, 6 bytes",
-                r#""status","plugin":"all_x.sh","path":"p/all_x.sh","state":"running","pid":7,"uptime":9,"restarts":2,"code":3,"lines":5,"bytes":6"#,
-            ),
-            (
-                Notice::Status { plugin: name, path, status: &ended },
-                false,
-                "status all_x.sh: ended, restarts 0, 0 lines, 0 bytes",
-                r#""status","plugin":"all_x.sh","path":"p/all_x.sh","state":"ended","restarts":0,"lines":0,"bytes":0"#,
-            ),
-            (
-                Notice::Reloaded { counts: &counts },
-                true,
-                "reloaded: 1 started, 2 restarted, 3 stopped, 4 unchanged",
-                r#""reloaded","started":1,"restarted":2,"stopped":3,"unchanged":4"#,
-            ),
-            (Notice::Stopping { reason }, true, "stopping: why", r#""stopping","reason":"why""#),
-            (
-                Notice::Killed { plugin, pid },
-                false,
-                "killed all_x.sh (pid 7): it had not ended",
-                r#""killed","plugin":"all_x.sh","pid":7"#,
-            ),
-            (Notice::Killed { plugin: None, pid }, false, "killed pid 7: it had not ended", r#""killed","pid":7"#),
-            (
-                Notice::Warning { plugin, reason },
-                false,
-                "warning: all_x.sh: why",
-                r#""warning","plugin":"all_x.sh","reason":"why""#,
-            ),
-            (Notice::Warning { plugin: None, reason }, false, "warning: why", r#""warning","reason":"why""#),
-            (Notice::Stopped, true, "stopped", r#""stopped""#),
-        ] {
-            let look =
-                |format, is_quiet| Look { format, is_quiet, is_terminal: false, has_colour: false, label_width: 0 };
-            let record = |format, is_quiet| {
-                notice.record(&look(format, is_quiet)).map(|record| String::from_utf8(record).unwrap())
-            };
-            let line = record(Format::Text, false);
-            assert_eq!(line, Some(format!("[launcher] {text}\n")));
-            assert_eq!(record(Format::Text, true), line.filter(|_| !is_quiet), "{text}");
-            let object = record(Format::Json, false).unwrap();
-            let (time, rest) = object.split_at("{\"time\":\"2026-11-22T07:18:30.374Z\",".len());
-            assert!(time.starts_with("{\"time\":\"2") && time.ends_with("Z\","), "{object}");
-            assert_eq!(rest, format!("\"event\":{members}}}\n"));
-            assert_eq!(record(Format::Json, true).is_none(), is_quiet, "{text}");
-        }
     }
 }

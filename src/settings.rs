@@ -2,6 +2,8 @@
 //! file; which document is the file is the configuration's to say.
 
 mod extra;
+#[cfg(test)]
+mod tests;
 
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
@@ -297,94 +299,4 @@ fn seconds(text: &str) -> Option<Duration> {
     let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
     let nanoseconds = nanoseconds.fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
     (whole <= 1_000_000_000).then(|| Duration::new(whole, nanoseconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{Request, parse};
-
-    /// What these words mean, in an environment without LMCache's variables.
-    fn resolved(words: &[&str]) -> Settings {
-        match parse(words.iter().map(OsString::from)) {
-            Ok(Request::Do(_, arguments)) => Settings::resolve(&arguments).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_help() {
-        let settings = resolved(&["run", "plugins"]);
-        assert_eq!(
-            settings.policy("all_x.sh"),
-            Policy { restart: Restart::Never, grace_period: Duration::from_secs(5) }
-        );
-        assert_eq!((settings.format, settings.stderr, settings.log_fd), (Format::Text, Stderr::Merged, 1));
-        assert_eq!((settings.is_quiet, settings.is_watching), (false, false));
-        assert_eq!((settings.nice, settings.oom_score_adj, settings.control), (None, None, None));
-        assert_eq!((settings.parent, settings.parent_fd), (ParentPid::AtStart, None));
-        let with_program = resolved(&["run", "plugins", "--", "serve"]);
-        assert_eq!(with_program.parent, ParentPid::None);
-    }
-
-    #[test]
-    fn what_is_typed_stands_above_what_the_file_says_of_one_and_of_all() {
-        const EXTRA: &str = r#"{"plugin.launcher.restart": "always", "plugin.launcher.grace_period": 1,
-            "plugin.launcher.format": "json", "plugin.launcher.stderr": "separate", "plugin.launcher.quiet": true,
-            "plugin.launcher.watch": "true", "plugin.launcher.control": "socket",
-            "plugin.all_x.restart": "on-failure", "plugin.all_x.grace_period": 0.5}"#;
-        let options = |typed: &[&str]| resolved(&[&["run", "--extra-config", EXTRA], typed].concat());
-        let policy = |restart, milliseconds| Policy { restart, grace_period: Duration::from_millis(milliseconds) };
-        let policies = |settings: &Settings| ["all_x.py", "all_y.sh"].map(|name| settings.policy(name));
-        let of_file = options(&[]);
-        assert_eq!(policies(&of_file), [policy(Restart::OnFailure, 500), policy(Restart::Always, 1000)]);
-        assert_eq!((of_file.format, of_file.stderr), (Format::Json, Stderr::Separate));
-        assert_eq!((of_file.is_quiet, of_file.is_watching), (true, true));
-        assert_eq!(of_file.control, Some(PathBuf::from("socket")));
-        assert_eq!(of_file.longest_grace_period(), Duration::from_secs(1));
-        let typed = options(&["--restart", "never"]);
-        assert_eq!(policies(&typed), [policy(Restart::Never, 500), policy(Restart::Never, 1000)]);
-        let typed = options(&["--grace-period", "0.25", "--format", "text", "--stderr", "merged"]);
-        assert_eq!(policies(&typed), [policy(Restart::OnFailure, 250), policy(Restart::Always, 250)]);
-        assert_eq!((typed.format, typed.stderr), (Format::Text, Stderr::Merged));
-        assert_eq!(typed.longest_grace_period(), Duration::from_millis(250));
-    }
-
-    #[test]
-    fn numbers_have_the_bounds_that_the_help_names() {
-        for (option, least, most) in [
-            ("--nice", -20, 19),
-            ("--oom-score-adj", -1000, 1000),
-            ("--parent-pid", 0, i32::MAX),
-            ("--log-fd", 0, i32::MAX),
-        ] {
-            let is_taken = |value: i64| {
-                let words = ["run", option, &value.to_string(), "plugins"].map(OsString::from);
-                let Ok(Request::Do(_, arguments)) = parse(words) else { panic!("{option} {value}") };
-                Settings::resolve(&arguments).is_ok()
-            };
-            let bounds = [i64::from(least) - 1, least.into(), most.into(), i64::from(most) + 1];
-            assert_eq!(bounds.map(is_taken), [false, true, true, false], "{option}");
-        }
-    }
-
-    #[test]
-    fn seconds_are_decimal() {
-        for (text, expected) in [
-            ("5", Some(Duration::from_secs(5))),
-            ("0", Some(Duration::ZERO)),
-            ("0.25", Some(Duration::from_millis(250))),
-            (".5", Some(Duration::from_millis(500))),
-            ("1.", Some(Duration::from_secs(1))),
-            ("1.0000000019", Some(Duration::new(1, 1))),
-            ("", None),
-            (".", None),
-            ("-1", None),
-            ("1e3", None),
-            ("1s", None),
-            ("inf", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-    }
 }

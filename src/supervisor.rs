@@ -44,6 +44,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stopping::Ending;
@@ -98,7 +99,7 @@ pub struct Supervisor {
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
-    environment: Vec<CString>,
+    environment: Rc<[CString]>,
     job: Option<Job>,
     plugins: Plugins,
     /// Plugins whose exec is under way, and since when.
@@ -172,7 +173,7 @@ impl Supervisor {
             changes: Changes::default(),
             has_said_unwatched: false,
             wants_reload: false,
-            environment: Vec::new(),
+            environment: Rc::default(),
             job,
             plugins: Plugins::new(),
             starting: Vec::new(),

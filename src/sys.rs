@@ -7,6 +7,7 @@ mod descriptor;
 mod inotify;
 mod libc;
 mod process;
+mod raw;
 pub mod signal;
 pub mod sixteen;
 pub mod slice;

@@ -187,8 +187,8 @@ mod tests {
     const LOOK: Look =
         Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
-    /// What comes out for a stream that comes in chunks of this size.
-    fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> Vec<u8> {
+    /// What comes out for a stream that comes in chunks of this size, and how many lines that were.
+    fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> (Vec<u8>, u64) {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::new(writer.into(), "output", LOOK);
         let collector = thread::spawn(move || {
@@ -198,35 +198,112 @@ mod tests {
         });
         frame.set_time(b"2026-11-22T07:18:30.374Z");
         let mut splitter = Splitter::default();
+        let mut lines = Framed { frame, sink: &mut sink, count: 0 };
         for chunk in stream.chunks(chunk) {
-            splitter.feed(chunk, &mut Framed { frame, sink: &mut sink, count: 0 });
+            splitter.feed(chunk, &mut lines);
         }
-        splitter.finish(&mut Framed { frame, sink: &mut sink, count: 0 });
+        splitter.finish(&mut lines);
+        let count = lines.count;
         sink.flush();
         drop(sink);
-        collector.join().unwrap()
+        (collector.join().unwrap(), count)
     }
 
     /// The same by the plainest means.
-    fn naive(format: Format, stream: &[u8]) -> Vec<u8> {
-        let mut all = Vec::new();
-        let mut lines = |line: &[u8], piece: Piece| match format {
-            Format::Text => {
-                all.extend_from_slice(if piece.is_continuation { b"[all_x.sh]+ " } else { b"[all_x.sh] " });
-                all.extend_from_slice(line);
-                all.push(b'\n');
-            }
-            Format::Json => {
-                all.extend_from_slice(b"{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"output\",");
-                all.extend_from_slice(b"\"plugin\":\"all_x.sh\",\"message\":\"");
-                escape::json(line, &mut all);
-                all.extend_from_slice(if piece.is_partial { b"\",\"partial\":true}\n" } else { b"\"}\n" });
+    fn naive(format: Format, stream: &[u8]) -> (Vec<u8>, u64) {
+        let (mut all, mut count) = (Vec::new(), 0);
+        let mut lines = |line: &[u8], piece: Piece| {
+            count += u64::from(!piece.is_partial);
+            match format {
+                Format::Text => {
+                    all.extend_from_slice(if piece.is_continuation { b"[all_x.sh]+ " } else { b"[all_x.sh] " });
+                    all.extend_from_slice(line);
+                    all.push(b'\n');
+                }
+                Format::Json => {
+                    all.extend_from_slice(b"{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"output\",");
+                    all.extend_from_slice(b"\"plugin\":\"all_x.sh\",\"message\":\"");
+                    escape::json(line, &mut all);
+                    all.extend_from_slice(if piece.is_partial { b"\",\"partial\":true}\n" } else { b"\"}\n" });
+                }
             }
         };
         let mut splitter = Splitter::default();
         splitter.feed(stream, &mut lines);
         splitter.finish(&mut lines);
-        all
+        (all, count)
+    }
+
+    #[test]
+    fn on_a_terminal_labels_are_aligned_and_coloured_and_no_line_colours_the_next() {
+        let [coloured, plain] =
+            [true, false].map(|has_colour| Look { is_terminal: true, has_colour, label_width: 13, ..LOOK });
+        let stream = [b"one\n\x1b[31mtwo\n".to_vec(), vec![b'x'; lines::PIECE_LIMIT + 1], b"\n".to_vec()].concat();
+        let (first, rest) = stream[13..].split_at(lines::PIECE_LIMIT);
+        let long = |on: &str, off: &str| {
+            let label = format!("{on}[all_x.sh]{off}");
+            let before = format!("{label}    one\n{label}    \x1b[31mtwo\x1b[0m\n{label}    ");
+            [before.as_bytes(), first, format!("\n{label}+    ").as_bytes(), rest].concat()
+        };
+        for (number, look, expected) in [
+            (0, plain, long("", "")),
+            (0, coloured, long("\x1b[36m", "\x1b[0m")),
+            (8, coloured, long("\x1b[35m", "\x1b[0m")),
+        ] {
+            let (found, count) = framed(&mut Frame::text(OsStr::new("all_x.sh"), number, &look), &stream, 4096);
+            assert!(found == expected, "{number} {look:?}");
+            assert_eq!(count, 3);
+        }
+    }
+
+    #[test]
+    fn a_record_has_room_wherever_a_batch_ends() {
+        for label in 1..=16 {
+            let name = "x".repeat(label);
+            let mut frame = Frame::json(OsStr::new(&name), Stream::Merged);
+            let before = frame.before.length;
+            let mut check = |stream: &[u8], chunk, message: &str, times| {
+                let (found, count) = framed(&mut frame, stream, chunk);
+                let bytes = times * (before + message.len() + JSON_ENDS.len());
+                assert!(found.len() == bytes && found.ends_with(&[message.as_bytes(), JSON_ENDS].concat()), "{label}");
+                assert_eq!(count, times as u64);
+            };
+            // All that grows, up to the first size of a batch and beyond.
+            for length in (640 - before / 6..720 - before / 6).step_by(if label == 1 { 1 } else { 7 }) {
+                check(&[&vec![1; length][..], b"\n"].concat(), 4096, &"\\u0001".repeat(length), 1);
+            }
+            // Copied ones, and empty ones that are taken, whose end comes alone.
+            for length in 4096 - before - 24..4096 - before + 8 {
+                check(&[&vec![b'x'; length][..], b"\n"].concat(), 8192, &"x".repeat(length), 1);
+            }
+            check(&b"\r\n".repeat(1000), 1, "", 1000);
+        }
+    }
+
+    #[test]
+    fn a_short_line_takes_little_memory() {
+        for line in [vec![1; 100], vec![b'x'; 1500]] {
+            let nowhere = std::fs::File::options().write(true).open("/dev/null").unwrap();
+            let mut sink = Sink::new(nowhere.into(), "output", LOOK);
+            let frame = Frame::json(OsStr::new("all_x.sh"), Stream::Merged);
+            let mut lines = Framed { frame: &frame, sink: &mut sink, count: 0 };
+            Splitter::default().feed(&[&line[..], b"\n"].concat(), &mut lines);
+            assert_eq!(lines.count, 1);
+            assert!(!sink.is_large());
+        }
+    }
+
+    #[test]
+    fn a_record_names_its_stream_where_streams_are_kept_apart() {
+        for (stream, member) in
+            [(Stream::Merged, ""), (Stream::Stdout, r#""stream":"stdout","#), (Stream::Stderr, r#""stream":"stderr","#)]
+        {
+            let (found, _) = framed(&mut Frame::json(OsStr::new("a\"b"), stream), b"hi\n", 4096);
+            let expected = format!(
+                r#"{{"time":"2026-11-22T07:18:30.374Z","event":"output","plugin":"a\"b",{member}"message":"hi"}}"#
+            );
+            assert_eq!(String::from_utf8_lossy(&found), expected + "\n");
+        }
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Queue {
             Order::Follow { .. } | Order::Finish { .. } => &[],
         };
         let size = record.len();
-        if size > 0 && self.waiting + size > MOST_WAITING {
+        // So much never waits already that what is no record finds no room.
+        if self.waiting + size > MOST_WAITING {
             self.dropped += record.iter().filter(|&&byte| byte == b'\n').count();
             return;
         }
@@ -119,9 +120,26 @@ mod tests {
         let look = Look { format: Format::Json, is_quiet: true, is_terminal: false, has_colour: false, label_width: 0 };
         let mut queue = Queue::new(look);
         assert!(!queue.has_status);
-        queue.push(Order::Status(b"one\n".to_vec()));
-        assert!(queue.has_status);
+        for order in [Order::Write(b"a\n".to_vec()), Order::Finish { time: Timestamp::default() }] {
+            queue.push(order);
+            assert!(!queue.has_status);
+        }
+        for order in [Order::Status(b"one\n".to_vec()), Order::Status(b"two\n".to_vec()), Order::Write(b"a\n".to_vec())]
+        {
+            queue.push(order);
+            assert!(queue.has_status);
+        }
         queue.take();
         assert!(!queue.has_status);
+    }
+
+    #[test]
+    fn only_records_that_show_the_time_ask_for_it() {
+        for (format, shows) in [(Format::Text, false), (Format::Json, true)] {
+            let look = Look { format, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+            let mut queue = Queue::new(look);
+            assert_eq!(queue.now() != Timestamp::default(), shows, "{format:?}");
+            assert_eq!(queue.take().time != Timestamp::default(), shows, "{format:?}");
+        }
     }
 }

@@ -87,7 +87,7 @@ impl Supervisor {
     pub(super) fn take_outcome_of_program(&mut self) {
         let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return };
         self.epoll.remove(outcome.as_fd());
-        if let Some(error) = sys::exec_error(&outcome) {
+        if let Some(error) = outcome.take() {
             self.failure = Some(cannot_run(&self.settings, &error));
             return;
         }

@@ -12,20 +12,19 @@
 
 use super::above::Above;
 use crate::link::Report;
-use crate::sys::{self, Change, Pid, signal};
-use std::io::PipeReader;
+use crate::sys::{self, Change, Outcome, Pid, signal};
 
 /// PROGRAM, as the supervisor sees it.
 pub struct Job {
     pid: Pid,
     /// Until it is known to have been executed.
-    pub outcome: Option<PipeReader>,
+    pub outcome: Option<Outcome>,
     end: Option<Change>,
 }
 
 impl Job {
     /// A program that was just forked.
-    pub fn new(pid: Pid, outcome: PipeReader) -> Job {
+    pub fn new(pid: Pid, outcome: Outcome) -> Job {
         Job { pid, outcome: Some(outcome), end: None }
     }
 

@@ -7,7 +7,7 @@ use crate::log::{Counters, PluginId, Stream};
 use crate::notice::Status;
 use crate::numbered::{Numbered, Sorted};
 use crate::settings::Policy;
-use crate::sys::{Change, Mark, Pid};
+use crate::sys::{Change, Mark, Outcome, Pid};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ pub struct Plugin {
     state: State,
     pub backoff: Backoff,
     /// Of an exec that is under way.
-    pub outcome: Option<PipeReader>,
+    pub outcome: Option<Outcome>,
     /// Its output, until the log follows it.
     pub pipes: Vec<(Stream, PipeReader)>,
     /// How its first process ended, where that was known before the outcome of its exec.

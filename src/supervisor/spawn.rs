@@ -9,9 +9,10 @@ use crate::sys::{self, ChildSetup, DescriptorLimit, Image, Mark, Pid, SignalStat
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, PipeReader};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 /// The absolute path of this executable, for those who are started where it is not in PATH.
 const BIN_VARIABLE: &str = "LMCACHE_PLUGIN_LAUNCHER_BIN";
@@ -46,7 +47,7 @@ pub fn environment(
     about_launcher: &[(OsString, OsString)],
     attached_to: Option<Pid>,
     locations: &str,
-) -> Vec<CString> {
+) -> Rc<[CString]> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
@@ -65,7 +66,7 @@ pub fn environment(
     told.push(("PYTHONUNBUFFERED".into(), "1".into()));
     told.push((LOCATIONS_VARIABLE.into(), locations.into()));
     let unset = [PARENT_VARIABLE, control::VARIABLE].map(OsString::from);
-    with(told, &unset)
+    with(told, &unset).into()
 }
 
 /// Our own environment, with these variables in place of its own and without those that are unset.
@@ -87,7 +88,7 @@ fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
 pub fn plugin(
     words: &[OsString],
     mark: Mark,
-    environment: &[CString],
+    environment: &Rc<[CString]>,
     settings: &Settings,
     inherited: &Inherited,
 ) -> io::Result<Forked> {
@@ -107,16 +108,16 @@ pub fn plugin(
             Some(error_writer)
         }
     };
-    let error = separate.as_ref().unwrap_or(&writer).as_fd();
+    let error = separate.as_ref().unwrap_or(&writer);
     let setup = ChildSetup {
-        plugin: Some((mark, [input.as_fd(), writer.as_fd(), error])),
+        plugin: Some((mark, [input.as_raw_fd(), writer.as_raw_fd(), error.as_raw_fd()])),
         signals: SignalState::default_state(),
         descriptors: inherited.descriptors,
         nice: settings.nice,
         oom_score_adj: settings.oom_score_adj,
     };
-    let image = Image { paths: &words[..1], words: &words, environment, own_pid: None };
-    Ok(Forked { spawned: sys::spawn(&image, &setup)?, pipes })
+    let image = Image { paths: words[..1].to_vec(), words, environment: Rc::clone(environment), own_pid: None };
+    Ok(Forked { spawned: sys::spawn(image, setup)?, pipes })
 }
 
 fn strings(words: &[OsString]) -> io::Result<Vec<CString>> {
@@ -176,12 +177,12 @@ pub fn program(
         oom_score_adj: None,
     };
     let image = Image {
-        paths: &paths(words.first().map_or(b"", |word| word.as_bytes())),
-        words: &words,
-        environment: &environment,
+        paths: paths(words.first().map_or(b"", |word| word.as_bytes())),
+        words,
         own_pid: environment.iter().position(is_listen_pid).map(|index| (index, LISTEN_PID)),
+        environment: environment.into(),
     };
-    sys::spawn(&image, &setup)
+    sys::spawn(image, setup)
 }
 
 /// Where a command may be: as it is with a slash, else in each directory of PATH (execvp(3)).

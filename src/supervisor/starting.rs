@@ -83,7 +83,7 @@ impl Supervisor {
         self.epoll.remove(outcome.as_fd());
         let pipes = std::mem::take(&mut plugin.pipes);
         let early_end = plugin.early_end.take();
-        match sys::exec_error(&outcome) {
+        match outcome.take() {
             Some(error) => {
                 // Its process is about to end, and is nobody's.
                 if let (State::Starting { leader, .. }, None) = (plugin.state(), early_end) {

@@ -1,30 +1,36 @@
-//! Starting a program: fork, what the child does to itself, exec. std's Command waits for every exec before it returns,
+//! Starting a program: clone, what the child does to itself, exec. std's Command waits for every exec before it returns,
 //! and has the child execute what it is not told to; here the outcome arrives on a pipe.
+//!
+//! The child shares our memory until its exec, where the kernel offers that: a copy of the page tables, and of every page
+//! that is written to afterwards, costs more than all the rest of a start. It must therefore not call libc, whose `errno`
+//! it shares, nor allocate, nor take a lock; what it uses lives in a [`Launch`].
 
 use super::Pid;
-use super::libc::{self, check};
-use super::process::{Mark, set_mark};
+use super::libc;
+use super::process::Mark;
+use super::raw::{self, call};
 use super::signal::{self, SignalState};
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
 
 /// What a child executes.
-pub struct Image<'a> {
+pub struct Image {
     /// The paths to try in turn, as execvp(3) tries those of PATH.
-    pub paths: &'a [CString],
-    pub words: &'a [CString],
-    pub environment: &'a [CString],
+    pub paths: Vec<CString>,
+    pub words: Vec<CString>,
+    pub environment: Rc<[CString]>,
     /// Which of the environment is to be this name, `=` included, and the pid of the child.
-    pub own_pid: Option<(usize, &'a CStr)>,
+    pub own_pid: Option<(usize, &'static CStr)>,
 }
 
-/// What a child does between fork and exec.
-pub struct ChildSetup<'a> {
+/// What a child does between clone and exec.
+pub struct ChildSetup {
     /// A plugin leads a process group, dies with the thread that started it (PR_SET_PDEATHSIG), and inherits no
     /// descriptor but the three that are its standard streams. PROGRAM inherits everything.
-    pub plugin: Option<(Mark, [BorrowedFd<'a>; 3])>,
+    pub plugin: Option<(Mark, [RawFd; 3])>,
     /// The signal mask and the ignored signals it starts with.
     pub signals: SignalState,
     /// The limit of open descriptors it starts with.
@@ -38,41 +44,117 @@ pub struct ChildSetup<'a> {
 /// A child whose exec may not have happened yet.
 pub struct Spawned {
     pub pid: Pid,
-    /// Ends when it has; see [`exec_error`].
-    pub outcome: PipeReader,
+    pub outcome: Outcome,
 }
 
-/// Forks, and has the child set itself up and execute the image. Does not wait for either.
+/// Becomes readable when the exec has happened, or cannot.
 ///
-/// # Errors
-/// As pipe(2) and fork(2) have them.
-pub fn spawn(image: &Image<'_>, setup: &ChildSetup<'_>) -> io::Result<Spawned> {
-    let (outcome, report) = io::pipe()?;
-    let parent = std::process::id();
-    // All of it is made before the fork: the child must not allocate, as another thread may have held the allocator's
-    // lock. In front of the words is room for the shell.
-    let mut words = pointers([c"/bin/sh"].into_iter().chain(image.words.iter().map(CString::as_c_str)));
-    let mut environment = pointers(image.environment.iter().map(CString::as_c_str));
-    // SAFETY: the child makes async-signal-safe calls only, and ends by exec or _exit.
-    match check(unsafe { libc::fork() })? {
-        0 => {
-            let error = become_image(image, setup, parent, &mut words, &mut environment);
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
-            // SAFETY: `errno` is as long as the count says.
-            unsafe {
-                libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());
-                libc::_exit(127)
-            }
-        }
-        pid => Ok(Spawned { pid, outcome }),
+/// Until then the child may use our memory for as long as it likes: a file system may never answer. What it uses is
+/// freed by [`Outcome::take`], and leaked where nobody asks.
+pub struct Outcome {
+    pipe: PipeReader,
+    launch: NonNull<Launch>,
+}
+
+/// All that a child uses until its exec.
+struct Launch {
+    image: Image,
+    /// Pointers to the image, null at the end. In front of the words is room for the shell.
+    words: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    setup: ChildSetup,
+    parent: Pid,
+    /// Where the child says why its exec cannot be.
+    report: c_int,
+    errno: c_int,
+    /// The variable of the environment that has the child's pid.
+    variable: [u8; 64],
+    stack: Stack,
+}
+
+/// The stack of a child: pages of its own, of which none is kept once it is freed.
+struct Stack(*mut c_void);
+
+impl Stack {
+    /// In bytes. A child needs a few hundred.
+    const SIZE: usize = 16 * 1024;
+
+    fn new() -> io::Result<Stack> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new pages are nobody else's.
+        let pages = unsafe { libc::mmap(ptr::null_mut(), Stack::SIZE, access, kind, -1, 0) };
+        if pages == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Stack(pages)) }
+    }
+
+    /// Where it begins, for it grows downward.
+    fn upper_end(&self) -> *mut c_void {
+        self.0.wrapping_byte_add(Stack::SIZE)
     }
 }
 
-/// What the child has reported, once its pipe is readable: nothing when it runs what it was to run.
-pub fn exec_error(mut outcome: &PipeReader) -> Option<io::Error> {
-    let mut errno = [0; 4];
-    outcome.read_exact(&mut errno).ok()?;
-    Some(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the pages are those that were mapped.
+        unsafe { libc::munmap(self.0, Stack::SIZE) };
+    }
+}
+
+/// Starts a child that sets itself up and executes the image. Waits for neither. From then on the child has descriptors
+/// of its own.
+///
+/// # Errors
+/// As pipe(2), mmap(2) and clone(2) have them.
+pub fn spawn(image: Image, setup: ChildSetup) -> io::Result<Spawned> {
+    let (pipe, report) = io::pipe()?;
+    // The score of the OOM killer is one for all who share the memory.
+    let shared = if setup.oom_score_adj.is_none() { libc::CLONE_VM } else { 0 };
+    let launch = Box::new(Launch {
+        words: pointers([c"/bin/sh"].into_iter().chain(image.words.iter().map(CString::as_c_str))),
+        environment: pointers(image.environment.iter().map(CString::as_c_str)),
+        image,
+        setup,
+        parent: super::own_pid(),
+        report: report.as_raw_fd(),
+        errno: 0,
+        variable: [0; 64],
+        stack: Stack::new()?,
+    });
+    let stack = launch.stack.upper_end();
+    let launch = NonNull::from(Box::leak(launch));
+    // SAFETY: the stack is part of `launch`, which lives until the child has no use for it.
+    let start = |shared| unsafe { raw::start(libc::SIGCHLD | shared, stack, run, launch.as_ptr().cast()) };
+    let started = start(shared).or_else(|errno| match errno {
+        // User-mode emulators and filters of system calls know memory that is shared by threads alone.
+        libc::EINVAL | libc::ENOSYS | libc::EPERM if shared != 0 => start(0),
+        errno => Err(errno),
+    });
+    match started {
+        Ok(pid) => Ok(Spawned { pid: pid as Pid, outcome: Outcome { pipe, launch } }),
+        Err(errno) => {
+            // SAFETY: there is no child that could use it.
+            drop(unsafe { Box::from_raw(launch.as_ptr()) });
+            Err(io::Error::from_raw_os_error(errno))
+        }
+    }
+}
+
+impl Outcome {
+    /// Why the exec could not be, once this is readable: nothing when the child runs what it was to run.
+    pub fn take(mut self) -> Option<io::Error> {
+        let mut errno = [0; 4];
+        let read = self.pipe.read_exact(&mut errno);
+        // SAFETY: the pipe has ended, so that the child has another program or has ended, or it said why not, after
+        // which it uses no memory.
+        drop(unsafe { Box::from_raw(self.launch.as_ptr()) });
+        read.ok()?;
+        Some(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))
+    }
+}
+
+impl AsFd for Outcome {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
 }
 
 /// Pointers to strings, null at their end, as execve(2) wants them.
@@ -80,98 +162,135 @@ fn pointers<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
     strings.map(CStr::as_ptr).chain([ptr::null()]).collect()
 }
 
-/// Returns only if it cannot: why.
-fn become_image(
-    image: &Image<'_>,
-    setup: &ChildSetup<'_>,
-    parent: u32,
-    words: &mut [*const c_char],
-    environment: &mut [*const c_char],
-) -> io::Error {
-    if let Err(error) = set_up(setup, parent) {
-        return error;
-    }
-    let mut variable = [0u8; 64];
-    if let Some((index, name)) = image.own_pid
-        && let Some(room) = variable.split_at_mut_checked(name.count_bytes()).filter(|(_, rest)| rest.len() > 12)
-    {
-        room.0.copy_from_slice(name.to_bytes());
-        decimal(std::process::id() as i32, room.1);
-        environment[index] = variable.as_ptr().cast();
-    }
-    let mut outcome = libc::ENOENT;
-    for path in image.paths {
-        // SAFETY: both arrays end in null and point to strings that live in this frame or the caller's.
-        unsafe { libc::execve(path.as_ptr(), words[1..].as_ptr(), environment.as_ptr()) };
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {}
-            // Another directory of PATH may hold one that can be executed.
-            Some(libc::EACCES) => outcome = libc::EACCES,
-            // What is no program is a shell script, in execvp(3) as in every shell. A plugin has its interpreter.
-            Some(libc::ENOEXEC) if setup.plugin.is_none() => {
-                words[1] = path.as_ptr();
-                // SAFETY: as above.
-                unsafe { libc::execve(words[0], words.as_ptr(), environment.as_ptr()) };
-                return error;
-            }
-            _ => return error,
-        }
-    }
-    io::Error::from_raw_os_error(outcome)
+/// What the child does.
+///
+/// # Safety
+/// `launch` is a [`Launch`] that nobody else uses until the child has executed its image, or said why not.
+unsafe extern "C" fn run(launch: *mut c_void) -> ! {
+    // SAFETY: as the caller has it.
+    let launch = unsafe { &mut *launch.cast::<Launch>() };
+    // SAFETY: this is a child before its exec.
+    launch.errno = match unsafe { set_up(&launch.setup, launch.parent) } {
+        Ok(()) => launch.become_image(),
+        Err(errno) => errno,
+    };
+    // SAFETY: `errno` is four bytes.
+    unsafe { raw::write_and_exit(launch.report, &launch.errno) }
 }
 
-fn set_up(setup: &ChildSetup<'_>, parent: u32) -> io::Result<()> {
-    // SAFETY: plain system calls on values of this frame; `text` outlives the call that reads it.
+impl Launch {
+    /// Returns only if it cannot: why.
+    fn become_image(&mut self) -> c_int {
+        if let Some((index, name)) = self.image.own_pid
+            && let Some((before, rest)) = self.variable.split_at_mut_checked(name.count_bytes())
+            && rest.len() > 12
+            && let Some(variable) = self.environment.get_mut(index)
+        {
+            before.copy_from_slice(name.to_bytes());
+            // SAFETY: the call takes nothing and cannot fail.
+            let pid = unsafe { call(raw::GETPID, [0; 4]) };
+            decimal(pid.unwrap_or(0) as i32, rest);
+            *variable = self.variable.as_ptr().cast();
+        }
+        let mut outcome = libc::ENOENT;
+        for path in &self.image.paths {
+            match execute(path.as_ptr(), self.words.get(1..).unwrap_or(&self.words), &self.environment) {
+                libc::ENOENT | libc::ENOTDIR | libc::ELOOP => {}
+                // Another directory of PATH may hold one that can be executed.
+                libc::EACCES => outcome = libc::EACCES,
+                // What is no program is a shell script, in execvp(3) as in every shell. A plugin has its interpreter.
+                libc::ENOEXEC if self.setup.plugin.is_none() => {
+                    if let [shell, script, ..] = self.words.as_mut_slice() {
+                        *script = path.as_ptr();
+                        execute(*shell, &self.words, &self.environment);
+                    }
+                    return libc::ENOEXEC;
+                }
+                errno => return errno,
+            }
+        }
+        outcome
+    }
+}
+
+/// Returns only if it cannot: why.
+fn execute(path: *const c_char, words: &[*const c_char], environment: &[*const c_char]) -> c_int {
+    let arguments = [path as usize, words.as_ptr() as usize, environment.as_ptr() as usize, 0];
+    // SAFETY: both arrays end in null and point to strings of the launch.
+    unsafe { call(raw::EXECVE, arguments) }.err().unwrap_or(libc::EINVAL)
+}
+
+/// # Safety
+/// To be called between clone and exec.
+unsafe fn set_up(setup: &ChildSetup, parent: Pid) -> Result<(), c_int> {
+    // SAFETY: plain system calls on values of this frame and the launch, which outlive the call that reads them.
     unsafe {
         if let Some((mark, streams)) = &setup.plugin {
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, signal::KILL as c_ulong))?;
+            call(raw::PRCTL, [libc::PR_SET_PDEATHSIG as usize, signal::KILL as usize, 0, 0])?;
             // prctl(2): a parent that ended before the call is not noticed by it.
-            if libc::getppid() as u32 != parent {
-                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            if call(raw::GETPPID, [0; 4])? as Pid != parent {
+                return Err(libc::ESRCH);
             }
-            check(libc::setpgid(0, 0))?;
+            call(raw::SETPGID, [0; 4])?;
             for (fd, stream) in (0..).zip(streams) {
-                check(libc::dup2(stream.as_raw_fd(), fd))?;
+                call(raw::DUP3, [*stream as usize, fd, 0, 0])?;
             }
             close_descriptors_on_exec(setup.descriptors.0.soft);
-            set_mark(*mark);
+            // Where the hard limit is lower nothing is marked.
+            let _ = set_limit(libc::RLIMIT_RTTIME, &mark.limit());
         }
-        libc::setrlimit(libc::RLIMIT_NOFILE, &setup.descriptors.0);
-        let on: c_ulong = 1;
-        libc::prctl(libc::PR_SET_DUMPABLE, on);
+        let _ = set_limit(libc::RLIMIT_NOFILE, &setup.descriptors.0);
         // Without the right to, these two leave the value as it was: the parent compares and says so.
         if let Some(nice) = setup.nice {
-            libc::setpriority(libc::PRIO_PROCESS, 0, nice);
+            let _ = call(raw::SETPRIORITY, [libc::PRIO_PROCESS as usize, 0, nice as usize, 0]);
         }
         if let Some(score) = setup.oom_score_adj {
-            let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::CLOEXEC);
-            if fd >= 0 {
-                let mut text = [0u8; 12];
-                let length = decimal(score, &mut text);
-                libc::write(fd, text.as_ptr().cast(), length);
-                libc::close(fd);
-            }
+            write_oom_score(score);
         }
     }
     setup.signals.restore();
     Ok(())
 }
 
+/// # Safety
+/// To be called between clone and exec.
+unsafe fn set_limit(resource: c_int, limit: &libc::RLimit) -> Result<usize, c_int> {
+    let limit: *const libc::RLimit = limit;
+    // SAFETY: the limit is valid for the call.
+    unsafe { call(raw::PRLIMIT64, [0, resource as usize, limit as usize, 0]) }
+}
+
+/// # Safety
+/// To be called between fork and exec, in memory that is not shared.
+unsafe fn write_oom_score(score: i32) {
+    let mut text = [0u8; 12];
+    let length = decimal(score, &mut text);
+    let (path, flags) = (c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::CLOEXEC);
+    // SAFETY: path and text outlive the calls that read them.
+    unsafe {
+        // Else the file is root's (proc(5)). Exec does the same.
+        let _ = call(raw::PRCTL, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0]);
+        if let Ok(fd) = call(raw::OPENAT, [libc::AT_FDCWD as usize, path as usize, flags as usize, 0]) {
+            let _ = call(raw::WRITE, [fd, text.as_ptr() as usize, length, 0]);
+            let _ = call(raw::CLOSE, [fd, 0, 0, 0]);
+        }
+    }
+}
+
 /// Marks everything from descriptor 3 on to be closed by exec: what our own caller let us inherit is no plugin's.
 ///
 /// # Safety
-/// To be called between fork and exec.
+/// To be called between clone and exec.
 unsafe fn close_descriptors_on_exec(limit: u64) {
     // SAFETY: plain system calls without memory. The pipe for the outcome is marked already.
     unsafe {
-        let (first, last): (c_uint, c_uint) = (3, c_uint::MAX);
-        if libc::syscall(libc::SYS_CLOSE_RANGE, first, last, libc::CLOSE_RANGE_CLOEXEC) == 0 {
+        let flags = libc::CLOSE_RANGE_CLOEXEC as usize;
+        if call(raw::CLOSE_RANGE, [3, c_uint::MAX as usize, flags, 0]).is_ok() {
             return;
         }
         // Before Linux 5.11.
-        for fd in 3..c_int::try_from(limit).unwrap_or(c_int::MAX).min(65_536) {
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        for fd in 3..usize::try_from(limit).unwrap_or(usize::MAX).min(65_536) {
+            let _ = call(raw::FCNTL, [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0]);
         }
     }
 }
@@ -234,4 +353,53 @@ pub fn raise_descriptor_limit() -> DescriptorLimit {
         libc::setrlimit(libc::RLIMIT_NOFILE, &raised);
     }
     DescriptorLimit(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::libc::waitpid;
+    use super::*;
+    use std::fs::File;
+
+    /// A child that tries this path so often, and then `/bin/true`.
+    fn start(path: &CStr, times: usize) -> Spawned {
+        let mut paths = vec![path.to_owned(); times];
+        paths.push(c"/bin/true".to_owned());
+        let image = Image { paths, words: vec![c"true".to_owned()], environment: Rc::default(), own_pid: None };
+        let signals = SignalState::default_state();
+        let descriptors = DescriptorLimit(libc::RLimit { soft: 1024, hard: 1024 });
+        let setup = ChildSetup { plugin: None, signals, descriptors, nice: None, oom_score_adj: None };
+        spawn(image, setup).unwrap()
+    }
+
+    fn status(pid: Pid) -> c_int {
+        let mut status = -1;
+        // SAFETY: `status` is a valid place for one int.
+        assert_eq!(unsafe { waitpid(pid, &mut status, 0) }, pid);
+        status
+    }
+
+    #[test]
+    fn what_a_child_uses_outlives_whoever_might_have_asked_for_its_outcome() {
+        let Spawned { pid, outcome } = start(c"/nonexistent", 20_000);
+        drop(outcome);
+        // What was freed would be used again.
+        let others: Vec<Vec<u8>> = (0..20_000).map(|n| vec![b'/'; 8 + n % 64]).collect();
+        assert_eq!(status(pid), 0);
+        assert_eq!(others.len(), 20_000);
+    }
+
+    #[test]
+    fn a_child_leaves_the_errors_of_its_parent_alone() {
+        // ENOTDIR there, ENOENT here.
+        let Spawned { pid, outcome } = start(c"/dev/null/x", 50_000);
+        let mut count = 0;
+        while !super::super::is_ready(outcome.as_fd(), super::super::Interest::Readable) {
+            assert_eq!(File::open("/nonexistent").unwrap_err().kind(), io::ErrorKind::NotFound);
+            count += 1;
+        }
+        assert!(count > 100, "the control: both were at work");
+        assert!(outcome.take().is_none());
+        assert_eq!(status(pid), 0);
+    }
 }

@@ -20,8 +20,10 @@ pub const SYS_PRLIMIT64: c_long = 302;
 #[cfg(target_arch = "aarch64")]
 pub const SYS_PRLIMIT64: c_long = 261;
 pub const SYS_PIDFD_OPEN: c_long = 434;
-pub const SYS_CLOSE_RANGE: c_long = 436;
 pub const CLOSE_RANGE_CLOEXEC: c_uint = 4;
+pub const CLONE_VM: usize = 0x100;
+pub const SIGCHLD: usize = 17;
+pub const AT_FDCWD: c_int = -100;
 pub const WNOHANG: c_int = 1;
 pub const WUNTRACED: c_int = 2;
 pub const WEXITED: c_int = 4;
@@ -29,6 +31,7 @@ pub const WCONTINUED: c_int = 8;
 pub const WNOWAIT: c_int = 0x0100_0000;
 pub const WALL: c_int = 0x4000_0000;
 pub const P_PID: c_int = 1;
+pub const EPERM: c_int = 1;
 pub const ENOENT: c_int = 2;
 pub const ESRCH: c_int = 3;
 pub const EIO: c_int = 5;
@@ -39,6 +42,7 @@ pub const ENOMEM: c_int = 12;
 pub const EACCES: c_int = 13;
 pub const ENOTDIR: c_int = 20;
 pub const ELOOP: c_int = 40;
+pub const ENOSYS: c_int = 38;
 pub const EINVAL: c_int = 22;
 pub const ENFILE: c_int = 23;
 pub const EMFILE: c_int = 24;
@@ -73,6 +77,11 @@ pub const RLIMIT_STACK: c_int = 3;
 pub const RLIMIT_CORE: c_int = 4;
 pub const RLIMIT_NOFILE: c_int = 7;
 pub const RLIMIT_RTTIME: c_int = 15;
+pub const PROT_READ: c_int = 1;
+pub const PROT_WRITE: c_int = 2;
+pub const MAP_PRIVATE: c_int = 2;
+pub const MAP_ANONYMOUS: c_int = 0x20;
+pub const MAP_FAILED: *mut c_void = usize::MAX as *mut c_void;
 pub const PRIO_PROCESS: c_int = 0;
 
 /// The first word is what the kernel reads. Made by hand, as sigfillset(3) leaves out what libc keeps for itself,
@@ -119,7 +128,6 @@ pub struct WinSize {
 
 unsafe extern "C" {
     pub fn fork() -> c_int;
-    pub fn execve(path: *const c_char, words: *const *const c_char, environment: *const *const c_char) -> c_int;
     pub fn getppid() -> c_int;
     pub fn getpgrp() -> c_int;
     pub fn getpgid(pid: c_int) -> c_int;
@@ -129,7 +137,6 @@ unsafe extern "C" {
     pub fn geteuid() -> c_uint;
     pub fn umask(mask: c_uint) -> c_uint;
     pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut c_uint) -> c_int;
-    pub fn setpgid(pid: c_int, group: c_int) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
@@ -138,6 +145,8 @@ unsafe extern "C" {
     pub fn signal(number: c_int, handler: usize) -> usize;
     pub fn signalfd(fd: c_int, mask: *const SigSet, flags: c_int) -> c_int;
     pub fn pthread_sigmask(how: c_int, new: *const SigSet, old: *mut SigSet) -> c_int;
+    pub fn mmap(at: *mut c_void, length: usize, access: c_int, kind: c_int, fd: c_int, offset: i64) -> *mut c_void;
+    pub fn munmap(at: *mut c_void, length: usize) -> c_int;
     pub fn poll(fds: *mut PollFd, count: c_ulong, timeout: c_int) -> c_int;
     pub fn epoll_create1(flags: c_int) -> c_int;
     pub fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut EpollEvent) -> c_int;
@@ -147,14 +156,9 @@ unsafe extern "C" {
     pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
     pub fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;
-    pub fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize;
-    pub fn open(path: *const c_char, flags: c_int, ...) -> c_int;
-    pub fn close(fd: c_int) -> c_int;
-    pub fn dup2(from: c_int, to: c_int) -> c_int;
     pub fn _exit(status: c_int) -> !;
     pub fn getrlimit(resource: c_int, limit: *mut RLimit) -> c_int;
     pub fn setrlimit(resource: c_int, limit: *const RLimit) -> c_int;
-    pub fn setpriority(which: c_int, who: c_uint, value: c_int) -> c_int;
     pub fn getpriority(which: c_int, who: c_uint) -> c_int;
 }
 

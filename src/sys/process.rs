@@ -36,9 +36,13 @@ pub fn fork() -> io::Result<Fork> {
 /// # Errors
 /// EAGAIN and ENOMEM, as clone(2) has them.
 pub fn fork_heard_when_stopped() -> io::Result<Fork> {
-    let (flags, none): (c_ulong, c_ulong) = (signal::CONT as c_ulong, 0);
-    // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
-    match check(unsafe { libc::syscall(libc::SYS_CLONE, flags, none, none, none, none) } as c_int)? {
+    let none: c_ulong = 0;
+    let clone = |signal: c_ulong| {
+        // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
+        check(unsafe { libc::syscall(libc::SYS_CLONE, signal, none, none, none, none) } as c_int)
+    };
+    // User-mode emulators know SIGCHLD alone.
+    match clone(signal::CONT as c_ulong).or_else(|_| clone(libc::SIGCHLD as c_ulong))? {
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
     }
@@ -228,18 +232,6 @@ pub fn die_of(number: i32) {
     signal::deliver(number, || true);
 }
 
-/// Marks this process and all that it will start, through fork and exec and whatever becomes of the environment.
-///
-/// The mark is in the soft limit of RLIMIT_RTTIME (getrlimit(2)), which is inherited, costs nothing, and concerns only
-/// real-time scheduling, for which it is as good as none: microseconds of the order of 2^63.
-///
-/// It makes one system call, as befits a child between fork and exec.
-pub fn set_mark(mark: Mark) {
-    let limit = libc::RLimit { soft: mark.0, hard: u64::MAX };
-    // SAFETY: `limit` is valid for the call. Where the hard limit is lower nothing is marked.
-    unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &limit) };
-}
-
 /// The mark that a process inherited; `None` where it has none, is another user's, or has gone.
 pub fn mark_of(pid: Pid) -> Option<Mark> {
     let mut limit = libc::RLimit { soft: u64::MAX, hard: u64::MAX };
@@ -250,6 +242,10 @@ pub fn mark_of(pid: Pid) -> Option<Mark> {
 }
 
 /// What tells the processes of one run of a plugin from all others on the machine.
+///
+/// It is in the soft limit of RLIMIT_RTTIME (getrlimit(2)), which is inherited through fork and exec and whatever becomes
+/// of the environment, costs nothing, and concerns only real-time scheduling, for which it is as good as none:
+/// microseconds of the order of 2^63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
@@ -257,6 +253,10 @@ impl Mark {
     /// The mark of the plugin `number` of the launcher that drew `random`: 62 bits of both, above all real limits.
     pub fn new(random: u64, number: u64) -> Mark {
         Mark(0b10 << 62 | (random << 20 ^ number) & (u64::MAX >> 2))
+    }
+
+    pub(super) fn limit(&self) -> libc::RLimit {
+        libc::RLimit { soft: self.0, hard: u64::MAX }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Pid;
 use super::libc::{self, check};
+use super::raw::{self, call};
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -62,19 +63,29 @@ impl SignalState {
         self.ignored >> (number - 1) & 1 == 1
     }
 
-    /// Gives this process the mask and the ignored signals. Between fork and exec: the rest is at its default there, but
-    /// for SIGPIPE, which std ignores.
+    /// Gives this process the mask and the ignored signals. To be called between clone and exec: the rest is at its
+    /// default there, but for SIGPIPE, which std ignores, and the two of which std has handlers.
     pub(super) fn restore(&self) {
-        // SAFETY: the mask is valid for the call, and signal(2) passes no memory.
-        unsafe {
-            libc::signal(PIPE, libc::SIG_DFL);
-            for number in (1..=MAX).filter(|&number| self.ignores(number)) {
-                libc::signal(number, libc::SIG_IGN);
-            }
-            libc::pthread_sigmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
+        let set = |number: i32, handler: usize| {
+            // The kernel's struct sigaction: handler, flags, restorer, mask.
+            let action = [handler, 0, 0, 0];
+            // SAFETY: `action` is valid for the call.
+            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE]) }
+        };
+        for number in [BUS, SEGV, PIPE] {
+            let _ = set(number, libc::SIG_DFL);
         }
+        for number in (1..=MAX).filter(|&number| self.ignores(number)) {
+            let _ = set(number, libc::SIG_IGN);
+        }
+        let (how, mask) = (libc::SIG_SETMASK as usize, &raw const self.mask);
+        // SAFETY: the mask is valid for the call.
+        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE]) };
     }
 }
+
+/// The bytes of a signal mask of which the kernel knows.
+const MASK_SIZE: usize = 8;
 
 /// Whether SIGPIPE was ignored when this process began: std ignores it before `main` and keeps no record.
 static WAS_PIPE_IGNORED: AtomicBool = AtomicBool::new(false);

@@ -35,6 +35,7 @@ mod restart;
 mod secrets;
 mod settings;
 mod slow;
+mod starting;
 mod status;
 mod stop;
 mod terminal;

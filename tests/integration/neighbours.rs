@@ -3,17 +3,20 @@
 use crate::sandbox::Sandbox;
 
 const PRINT: &str = "#!/bin/sh\nread stat </proc/self/stat\nset -- ${stat##*) }\necho \"nice ${17}\"\n\
-                     echo \"score $(cat /proc/self/oom_score_adj)\"\n";
+                     echo \"score $(cat /proc/self/oom_score_adj)\"\n\
+                     echo \"launcher $(cat /proc/$PPID/oom_score_adj)\"\n";
 
 #[test]
 fn nice_and_oom_score_are_the_plugins_own() {
     let sandbox = Sandbox::with([("all_x.sh", PRINT)]);
     let own = |launch: crate::sandbox::Launch| launch.output().lines_of("all_x.sh");
     let before = own(sandbox.launcher(["run", "plugins"]));
-    assert_eq!(before.len(), 2);
+    assert_eq!(before.len(), 3);
     let after = own(sandbox.launcher(["run", "--nice", "19", "--oom-score-adj", "500", "plugins"]));
     assert_eq!(after[1], "score 500");
     assert_eq!(after[0], "nice 19");
+    assert_eq!(after[2], before[2], "the score is the plugin's alone");
+    assert_ne!(after[2], "launcher 500", "the control");
 }
 
 #[test]

@@ -118,6 +118,22 @@ fn a_file_reached_twice_runs_once() {
 }
 
 #[test]
+fn files_of_two_file_systems_may_have_the_same_number() {
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        std::fs::create_dir(sandbox.path(name)).expect("a directory");
+    }
+    let script = "for name in one two; do\n    \
+            mount -t tmpfs none $name && printf '#!/bin/sh\\necho ran\\n' >$name/all_$name.sh || exit 9\n\
+        done\n\
+        exec \"$LAUNCHER\" run one two";
+    let done = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).output();
+    for name in ["all_one.sh", "all_two.sh"] {
+        assert_eq!(done.lines_of(name), ["ran"], "{}", done.text());
+    }
+}
+
+#[test]
 fn backups_are_not_plugins() {
     let endings =
         "~ .bak .orig .rej .swp .tmp .save .dpkg-old .dpkg-dist .dpkg-new .rpmnew .rpmsave .rpmorig .disabled";

@@ -468,7 +468,8 @@ fn an_idle_launcher_does_not_wake_up() {
         running.wait_for_stdout("] ready");
     }
     let supervisor = full.supervisor();
-    let witness = processes::children_of(supervisor).into_iter().find(is_launcher).expect("a witness");
+    let is_witness = |pid: &u32| *pid != supervisor && is_launcher(pid);
+    let witness = processes::children_of(full.pid()).into_iter().find(is_witness).expect("a witness");
     let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
     // Once it has come to rest: nothing ticks, be it seldom.
     processes::wait_for_rest(&own, Duration::from_secs(4));

@@ -316,13 +316,16 @@ fn a_reload_switches_it_on_and_off() {
     let running = sandbox.launcher(words).start();
     runs(&running, "all_x.sh", "v1");
     let reload = || assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    let runs_again = |line: &str| wait_for(line, || running.stdout().matches(line).count() == 2);
     sandbox.write("lmcache.yaml", configuration(true));
     reload();
-    sandbox.plugin("all_x.sh", plugin("v2"));
+    runs_again("[all_x.sh] v1 here");
+    rename_over(&sandbox, "plugins/all_x.sh", &plugin("v2"));
     runs(&running, "all_x.sh", "v2");
-    sandbox.write("lmcache.yaml", configuration(false));
-    wait_for("that is taken up, too", || reloads(&running) == 3);
-    sandbox.plugin("all_x.sh", plugin("v3"));
+    rename_over(&sandbox, "lmcache.yaml", &configuration(false));
+    runs_again("[all_x.sh] v2 here");
+    assert_eq!(reloads(&running), 3);
+    rename_over(&sandbox, "plugins/all_x.sh", &plugin("v3"));
     wait_for_rest(&running);
     assert_eq!(reloads(&running), 3);
 }

@@ -453,4 +453,29 @@ mod tests {
         assert_eq!(pumped(|_| (), true), "[x] one\n[x] two\n", "epoll_ctl was refused");
         assert_eq!(pumped(|pump| pump.has_epoll = false, false), "[x] one\n[x] two\n", "epoll_wait was refused");
     }
+
+    #[test]
+    fn how_many_notices_found_no_room_is_said_behind_those_that_did() {
+        let look =
+            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+        let queue = Arc::new(Mutex::new(Queue::new(look)));
+        let (woken, mut wake) = io::pipe().unwrap();
+        let (mut logged, output) = io::pipe().unwrap();
+        let pump = Pump::new(Arc::clone(&queue), woken, Arc::new(Epoll::new().unwrap()), output.into(), look).unwrap();
+        let said = [&[b'x'; 99_999][..], b"\n"].concat();
+        {
+            let mut queue = queue.lock().unwrap();
+            (0..100).for_each(|_| queue.push(Order::Write(said.clone())));
+            queue.push(Order::Finish { time: Timestamp::default() });
+            queue.is_woken = true;
+            wake.write_all(&[0]).unwrap();
+        }
+        let thread = thread::spawn(move || pump.run());
+        let mut text = String::new();
+        logged.read_to_string(&mut text).unwrap();
+        assert!(!thread.join().unwrap());
+        let kept = text.lines().filter(|line| line.starts_with('x')).count();
+        let told = format!("[launcher] warning: {} notices lost: nobody read the log", 100 - kept);
+        assert!(kept < 100 && text.lines().last() == Some(&told), "{kept}: {:?}", text.lines().last());
+    }
 }

@@ -325,7 +325,10 @@ fn what_a_killed_supervisor_ran_has_the_longest_grace_period() {
         let since = Instant::now();
         wait_for("the general grace period is long over", || since.elapsed() > Duration::from_millis(500));
         sandbox.write("go", "");
-        assert_eq!(running.wait().status.code(), Some(137));
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(137));
+        let told = "lmcache-plugin-launcher: the supervisor was killed by SIGKILL; stopping what it ran\n";
+        assert_eq!(done.stderr, told, "said once");
         assert!(sandbox.path("cleaned").exists(), "it was let clean up");
     }
 }

@@ -166,6 +166,21 @@ fn every_process_below_gets_term_not_only_the_leader() {
 }
 
 #[test]
+fn each_process_is_asked_once() {
+    // Many a program takes the second SIGTERM for haste.
+    let plugin = "#!/usr/bin/perl\nuse POSIX;\n$| = 1;\nmy $who = 'leader';\n$SIG{TERM} = sub { print \"$who asked\\n\" };\n\
+        unless (fork) { setsid; $who = 'left' }\nprint \"$who ready\\n\";\nselect undef, undef, undef, 0.02 while 1;\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).start();
+    running.wait_for_stdout("] leader ready");
+    running.wait_for_stdout("] left ready");
+    running.signal("TERM");
+    let mut asked = running.wait().lines_of("all_x.pl").split_off(2);
+    asked.sort();
+    assert_eq!(asked, ["leader asked", "left asked"]);
+}
+
+#[test]
 fn a_stopped_process_hears_term() {
     let plugin =
         "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho $$ >leader\nkill -STOP $$\nsleep 1000\n";

@@ -17,7 +17,7 @@ use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
-use crate::witness::{self, Witness};
+use crate::witness::{Sent, Witness};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -26,8 +26,12 @@ use std::time::{Duration, Instant};
 /// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
 /// it, and a service manager signals every process of a container one by one.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// For so long is a sender waited for who has not come to rest, and may be about to signal the next process.
+const IN_ALL: Duration = Duration::from_millis(500);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
+/// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
+const LAST_MARGIN: Duration = Duration::from_secs(1);
 /// How often to look around where the kernel denies what would tell us.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,6 +58,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let control = listen(&arguments, &mut settings)?;
     let address = control.as_ref().map(|(address, _)| address.clone());
     sys::hide_from_others();
+    sys::keep_closed_for_children();
     if parent.pid() == Some(sys::parent_pid()) {
         sys::wake_when_parent_ends();
     }
@@ -65,20 +70,18 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
         complain(&format!("cannot adopt what plugins leave behind, it may outlive them: {}", plain(&error)));
     }
     let (link, supervisors_link) = Link::pair().map_err(cannot)?;
-    let (witness, stand) = match has_program {
-        true => witness::pair().map(|(witness, stand)| (Some(witness), Some(stand))).map_err(cannot)?,
-        false => (None, None),
-    };
     let grace_period = settings.longest_grace_period();
     let guard = sys::own_pid();
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
-            drop((link, witness, signals));
+            drop((link, signals));
             let above = Above::new(guard, supervisors_link, parent);
-            Ok(Supervisor::run(arguments, settings, inherited, above, stand, control))
+            Ok(Supervisor::run(arguments, settings, inherited, above, control))
         }
         Fork::Parent(supervisor) => {
-            drop((supervisors_link, stand, control));
+            drop((supervisors_link, control));
+            // While the supervisor starts PROGRAM.
+            let witness = if has_program { Witness::summon().ok() } else { None };
             let guard = Guard {
                 supervisor,
                 signals,
@@ -93,9 +96,11 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
+                wake_supervisor_at: None,
                 kill_supervisor_at: None,
+                take_over_at: None,
                 gathered: Vec::new(),
-                gathered_since: None,
+                decide_at: None,
             };
             guard.watch()
         }
@@ -122,6 +127,7 @@ struct Guard {
     /// `None` once it is gone.
     parent: Option<ParentWatch>,
     link: Link,
+    /// Until it has ended.
     witness: Option<Witness>,
     /// The control socket, to be removed at the end.
     address: Option<Address>,
@@ -134,11 +140,15 @@ struct Guard {
     had_terminal: bool,
     /// The longest that any plugin has.
     grace_period: Duration,
+    /// PROGRAM has ended, and the supervisor is woken if it has not said so by then.
+    wake_supervisor_at: Option<Instant>,
     /// A stop is under way, and the supervisor is killed if it is there then.
     kill_supervisor_at: Option<Instant>,
-    /// Signals that may still turn out to have come twice, or to others as well, and since when.
-    gathered: Vec<Arrived>,
-    gathered_since: Option<Instant>,
+    /// It was killed, and is waited for until then.
+    take_over_at: Option<Instant>,
+    /// Signals that may still turn out to have come twice, or to others as well, and when they came.
+    gathered: Vec<(Sent, Instant)>,
+    decide_at: Option<Instant>,
 }
 
 impl Guard {
@@ -146,7 +156,7 @@ impl Guard {
         // Where the kernel has no memory for this, it is done without: see `wait`.
         let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
-            if let Some(change) = self.reap() {
+            if let Some(change) = self.reap().or_else(|| self.given_up()) {
                 return Ok(self.end(change));
             }
             self.keep_deadlines();
@@ -169,8 +179,8 @@ impl Guard {
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let decision = self.gathered_since.map(|since| since + TOGETHER);
-        let deadline = [tick, decision, self.kill_supervisor_at].into_iter().flatten().min();
+        let own = [self.decide_at, self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let deadline = tick.into_iter().chain(own.into_iter().flatten()).min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
             Some(epoll) => {
@@ -192,9 +202,16 @@ impl Guard {
             // Of our children, or to wake us.
             Origin::Kernel => {}
             Origin::Process(pid) if pid == self.supervisor => {}
-            Origin::Process(_) | Origin::Terminal if self.has_program || signal::IMPATIENT.contains(&number) => {
-                self.gathered.push(arrived);
-                self.gathered_since.get_or_insert_with(Instant::now);
+            Origin::Terminal if self.has_program => {
+                // What PROGRAM reads from the terminal fails from now on: it hears at once why.
+                if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
+                    self.tell(Order::TerminalGone);
+                }
+            }
+            Origin::Timer => self.tell(Order::Signal(number)),
+            Origin::Process(sender) if self.has_program => self.gather((number, sender), Instant::now()),
+            Origin::Process(_) | Origin::Terminal if signal::IMPATIENT.contains(&number) => {
+                self.gather((number, 0), Instant::now());
             }
             Origin::Process(_) | Origin::Terminal if number == signal::HUP && self.is_hang_up() => {
                 if !self.is_hang_up_ignored {
@@ -214,30 +231,42 @@ impl Guard {
         self.tell(Order::Signal(number));
     }
 
+    fn gather(&mut self, signal: Sent, at: Instant) {
+        self.gathered.push((signal, at));
+        self.decide_at.get_or_insert_with(|| Instant::now() + TOGETHER);
+    }
+
     /// Acts on what has come together.
     fn decide(&mut self) {
-        self.gathered_since = None;
+        self.decide_at = None;
         let gathered = std::mem::take(&mut self.gathered);
         if self.has_program {
             return self.pass_on(gathered);
         }
-        let came = |number: &i32| gathered.iter().any(|arrived| arrived.number == *number);
+        let came = |number: &i32| gathered.iter().any(|((gathered, _), _)| gathered == number);
         signal::IMPATIENT.into_iter().filter(came).for_each(|number| self.obey(number));
     }
 
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
-    fn pass_on(&self, gathered: Vec<Arrived>) {
-        let seen = self.witness.as_ref().map_or(0, Witness::ask);
-        let is_leader = sys::session_of(0) == Some(sys::own_pid());
-        for Arrived { number, origin } in gathered {
-            let is_everybodys = match origin {
-                // A hang-up comes to the leader of the session alone, and SIGCONT behind it.
-                Origin::Terminal => !matches!(number, signal::HUP | signal::CONT) || !is_leader,
-                Origin::Process(_) | Origin::Kernel => seen >> (number - 1) & 1 == 1,
-            };
-            if !is_everybodys {
+    fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
+        let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
+        let came_to_all = self.witness.as_ref().map_or(Vec::new(), |witness| witness.ask(&about));
+        for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
+            if came_to_all.get(index) == Some(&true) {
+                continue;
+            }
+            if at.elapsed() < IN_ALL && is_busy(sender) {
+                self.gather((number, sender), at);
+            } else {
                 self.tell(Order::Signal(number));
             }
+        }
+    }
+
+    /// Where there is no PROGRAM there is nothing more to testify.
+    fn dismiss_witness(&self) {
+        if let Some(witness) = &self.witness {
+            witness.dismiss();
         }
     }
 
@@ -264,8 +293,11 @@ impl Guard {
             if let Some(epoll) = epoll {
                 epoll.remove(program.as_fd());
             }
-            // The supervisor, whose child it is, hears of it as well, even if it was stopped.
-            let _ = sys::kill(self.supervisor, signal::CONT);
+            // The supervisor, whose child it is, hears of it as well, unless it was stopped.
+            if self.program_end.is_none() {
+                self.wake_supervisor_at = Some(Instant::now() + TOGETHER);
+            }
+            self.dismiss_witness();
             self.begin_stop(self.grace_period);
         }
     }
@@ -288,7 +320,12 @@ impl Guard {
                     }
                 }
                 Report::ProgramStopped(number) => self.stop_as_program_did(number),
-                Report::ProgramEnded(change) => self.program_end = Some(change),
+                Report::ProgramEnded(change) => {
+                    self.program_end = Some(change);
+                    self.wake_supervisor_at = None;
+                    self.dismiss_witness();
+                    self.begin_stop(self.grace_period);
+                }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
             }
         }
@@ -323,12 +360,21 @@ impl Guard {
 
     fn keep_deadlines(&mut self) {
         let now = Instant::now();
-        if self.gathered_since.is_some_and(|since| since + TOGETHER <= now) {
+        if self.decide_at.is_some_and(|at| at <= now) {
             self.decide();
+        }
+        if self.wake_supervisor_at.take_if(|at| *at <= now).is_some() {
+            let _ = sys::kill(self.supervisor, signal::CONT);
         }
         if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
             let _ = sys::kill(self.supervisor, signal::KILL);
+            self.take_over_at = Some(now + LAST_MARGIN);
         }
+    }
+
+    /// What became of a supervisor that was killed, and does not go.
+    fn given_up(&self) -> Option<Change> {
+        self.take_over_at.filter(|at| *at <= Instant::now()).map(|_| Change::Signaled(signal::KILL))
     }
 
     /// Reaps whatever ended, as PID 1 must, and says what became of the supervisor if it was among them.
@@ -336,7 +382,8 @@ impl Guard {
         loop {
             match sys::reap() {
                 Reaped::Ended(pid, change) if pid == self.supervisor => return Some(change),
-                Reaped::Ended(..) | Reaped::Stopped(..) | Reaped::Continued(_) => {}
+                Reaped::Ended(pid, _) => drop(self.witness.take_if(|witness| witness.pid() == pid)),
+                Reaped::Stopped(..) | Reaped::Continued(_) => {}
                 Reaped::Nothing | Reaped::NoChildren => return None,
             }
         }
@@ -346,6 +393,10 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
+        if let Some(witness) = self.witness.take() {
+            witness.dismiss();
+            sys::reap_killed(witness.pid());
+        }
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {
@@ -366,6 +417,11 @@ impl Guard {
             None => status,
         }
     }
+}
+
+/// Whether a process is neither waiting for anything nor gone. Where /proc cannot say, it is not.
+fn is_busy(pid: Pid) -> bool {
+    descendants::process(pid).is_some_and(|process| matches!(process.state, b'R' | b'D'))
 }
 
 /// The moment after this time; far away where it is too long to be counted.

@@ -9,6 +9,7 @@ mod pump;
 mod queue;
 mod sink;
 
+use crate::answer::complain;
 use crate::columns::columns;
 use crate::error::{Error, plain};
 use crate::escape;
@@ -67,8 +68,19 @@ pub struct Log {
     epoll: Arc<Epoll>,
     next_token: Cell<u64>,
     wake: PipeWriter,
+    thread: Arc<Mutex<Option<Thread>>>,
+    is_running: Cell<bool>,
+    has_complained: Cell<bool>,
     ended: PipeReader,
     has_lost: Arc<AtomicBool>,
+}
+
+/// What the thread works with, until it begins: that is with the first order, so that a log of nothing costs nothing.
+struct Thread {
+    pump: Pump,
+    has_lost: Arc<AtomicBool>,
+    /// Closed when the thread ends.
+    _end: PipeWriter,
 }
 
 /// Claims the descriptor of this number for the log, while nothing of ours is open yet: PROGRAM does not get it.
@@ -87,12 +99,12 @@ pub fn claim_descriptor(number: i32) -> Result<(), Error> {
 }
 
 impl Log {
-    /// Starts the thread. The log goes to the descriptor of that number, which no child inherits unless it is one of the
-    /// standard streams. How records are written is settled here: a log does not change its format half-way.
+    /// The log goes to the descriptor of that number, which no child inherits unless it is one of the standard streams. How
+    /// records are written is settled here: a log does not change its format half-way.
     ///
     /// # Errors
-    /// EBADF, EMFILE, EAGAIN, ENOMEM.
-    pub fn start(number: i32, settings: &Settings) -> io::Result<Log> {
+    /// EBADF, EMFILE, ENOMEM.
+    pub fn open(number: i32, settings: &Settings) -> io::Result<Log> {
         let output = sys::duplicate_descriptor(number)?;
         let is_terminal = settings.format == Format::Text && output.is_terminal();
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -105,41 +117,66 @@ impl Log {
         let epoll = Arc::new(Epoll::new()?);
         let has_lost = Arc::new(AtomicBool::new(false));
         let pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output, look)?;
-        let has_lost_of_pump = Arc::clone(&has_lost);
-        thread::Builder::new().stack_size(STACK).spawn(move || {
+        let thread = Thread { pump, has_lost: Arc::clone(&has_lost), _end: end };
+        Ok(Log {
+            queue,
+            epoll,
+            next_token: Cell::new(WAKE + 1),
+            wake,
+            thread: Arc::new(Mutex::new(Some(thread))),
+            is_running: Cell::new(false),
+            has_complained: Cell::new(false),
+            ended,
+            has_lost,
+        })
+    }
+
+    /// Starts the thread, unless it runs. Where that fails, the next order tries again.
+    fn start(&self) {
+        if self.is_running.get() {
+            return;
+        }
+        let thread = Arc::clone(&self.thread);
+        let work = move || {
             sys::block_signals_of_thread();
-            has_lost_of_pump.store(pump.run(), Ordering::Release);
-            drop(end);
-        })?;
-        Ok(Log { queue, epoll, next_token: Cell::new(WAKE + 1), wake, ended, has_lost })
+            let Some(Thread { pump, has_lost, _end }) = lock(&thread).take() else { return };
+            has_lost.store(pump.run(), Ordering::Release);
+        };
+        match thread::Builder::new().stack_size(STACK).spawn(work) {
+            Ok(_) => self.is_running.set(true),
+            Err(error) if !self.has_complained.replace(true) => {
+                complain(&format!("the log waits for a thread: {}", plain(&error)));
+            }
+            Err(_) => {}
+        }
     }
 
     /// Says something, unless `--quiet` leaves it out.
     pub fn say(&self, notice: &Notice<'_>) {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         // Its time is taken under the lock, as those of output are: times in the log never go back.
         if let Some(record) = notice.record(&queue.look) {
             queue.push(Order::Write(record));
-            self.wake(&mut queue);
+            self.wake(queue);
         }
     }
 
     /// Whether an earlier report of the plugins' states still waits for its turn: another would say the same.
     pub fn is_status_pending(&self) -> bool {
-        self.lock().has_status
+        lock(&self.queue).has_status
     }
 
     /// Says how the plugins do, somebody having asked.
     pub fn say_status<'a>(&self, statuses: impl Iterator<Item = Notice<'a>>) {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         let look = queue.look;
         queue.push(Order::Status(statuses.filter_map(|notice| notice.record(&look)).flatten().collect()));
-        self.wake(&mut queue);
+        self.wake(queue);
     }
 
     /// Aligns the labels of these plugins, where there is a terminal.
     pub fn align<'a>(&self, names: impl Iterator<Item = &'a OsStr>) {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         if queue.look.is_terminal {
             let width = |name: &OsStr| {
                 let mut shown = Vec::new();
@@ -155,12 +192,16 @@ impl Log {
     pub fn follow(&self, source: Source) {
         let token = self.next_token.replace(self.next_token.get() + 1);
         // The thread that meets the token waits for the lock, and then finds the order.
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         let frame = Frame::new(&source, &queue.look);
         // Both fail only for want of kernel memory, or where system calls are filtered.
         let pipe = source.pipe.as_fd();
         match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
-            Ok(()) => queue.push(Order::Follow { token, source, frame, is_polled: false }),
+            Ok(()) => {
+                queue.push(Order::Follow { token, source, frame, is_polled: false });
+                drop(queue);
+                self.start();
+            }
             Err(error) => {
                 let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
                 let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
@@ -168,26 +209,33 @@ impl Log {
                     queue.push(Order::Write(record));
                 }
                 queue.push(Order::Follow { token, source, frame, is_polled: true });
-                self.wake(&mut queue);
+                self.wake(queue);
             }
         }
     }
 
     /// Logs what the plugin wrote until now, a last line without newline included, and then says that it ended.
     pub fn settle(&self, plugin: PluginId, end: &Notice<'_>) {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         let time = queue.now();
         let record = end.record(&queue.look).unwrap_or_default();
         queue.push(Order::Settle { plugin, time, record });
-        self.wake(&mut queue);
+        self.wake(queue);
     }
 
     /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
     pub fn finish(&self) {
-        let mut queue = self.lock();
-        let time = queue.now();
-        queue.push(Order::Finish { time });
-        self.wake(&mut queue);
+        let mut queue = lock(&self.queue);
+        let is_idle = queue.is_empty() && !self.is_running.get();
+        if !is_idle {
+            let time = queue.now();
+            queue.push(Order::Finish { time });
+            self.wake(queue);
+        }
+        if !self.is_running.get() {
+            self.has_lost.store(!is_idle, Ordering::Release);
+            drop(lock(&self.thread).take());
+        }
     }
 
     /// Becomes readable when the thread has ended.
@@ -201,12 +249,14 @@ impl Log {
         self.has_lost.load(Ordering::Acquire)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self, queue: &mut Queue) {
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         // Where that fails, the next order tries again.
         queue.is_woken = queue.is_woken || (&self.wake).write(&[0]).is_ok();
+        drop(queue);
+        self.start();
     }
+}
+
+fn lock<T>(of_both: &Mutex<T>) -> MutexGuard<'_, T> {
+    of_both.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,13 +27,11 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
-use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
-use crate::sys::{self, Epoll, Fork, Pid, SignalState, Signals};
+use crate::sys::{self, Epoll, Pid, SignalState, Signals};
 use crate::watch::{Changes, Watch};
-use crate::witness::Stand;
 use job::Job;
 use lifecycle::{Event, State};
 use loader::Loader;
@@ -84,7 +82,6 @@ pub struct Supervisor {
     epoll: Epoll,
     signals: Signals,
     above: Above,
-    witness: Option<Pid>,
     log: Log,
     server: Option<Server>,
     /// Answers that wait for what was asked.
@@ -95,6 +92,8 @@ pub struct Supervisor {
     /// `None` while nothing is watched, and while the loader sets up the next.
     watch: Option<Watch>,
     changes: Changes,
+    /// What was said of the configuration as it is: a reload says only what is new.
+    warnings: Vec<String>,
     /// It was said that not everything is watched.
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
@@ -118,14 +117,12 @@ pub struct Supervisor {
 impl Supervisor {
     /// Lives until nothing is left to do. Returns the exit status.
     ///
-    /// `signals` is how they were before the launcher changed them. With PROGRAM, `stand` becomes the guard's witness. On
-    /// `control` requests are answered.
+    /// `signals` is how they were before the launcher changed them. On `control` requests are answered.
     pub fn run(
         arguments: Arguments,
         settings: Settings,
         signals: SignalState,
         above: Above,
-        stand: Option<Stand>,
         control: Option<(Address, UnixListener)>,
     ) -> u8 {
         sys::wake_when_parent_ends();
@@ -138,14 +135,13 @@ impl Supervisor {
         let job = match settings.program.is_empty() {
             true => None,
             false => match spawn::program(&settings, about_launcher.clone(), &inherited) {
-                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome)),
+                Ok(spawned) => Some(Job::new(spawned.pid, spawned.outcome, &above)),
                 Err(error) => return cannot_run(&settings, &error),
             },
         };
-        let witness = stand.and_then(stand_witness);
         let _ = sys::lead_own_session();
         let started = Epoll::new()
-            .and_then(|epoll| Ok((epoll, Signals::open()?, Log::start(settings.log_fd, &settings)?, Loader::start()?)));
+            .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
         sys::block_signals_of_thread();
         let (epoll, own_signals, log, loader) = match started {
             Ok(started) => started,
@@ -161,8 +157,7 @@ impl Supervisor {
             epoll,
             signals: own_signals,
             above,
-            has_children: job.is_some() || witness.is_some(),
-            witness,
+            has_children: job.is_some(),
             log,
             server: None,
             pending: Vec::new(),
@@ -171,6 +166,7 @@ impl Supervisor {
             loader,
             watch: None,
             changes: Changes::default(),
+            warnings: Vec::new(),
             has_said_unwatched: false,
             wants_reload: false,
             environment: Rc::default(),
@@ -207,7 +203,6 @@ impl Supervisor {
         self.epoll.add(self.loader.news(), token::LOADER)?;
         self.epoll.add(self.log.ended(), token::LOG)?;
         self.above.register(&self.epoll)?;
-        self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         if let Some(outcome) = self.job.as_ref().and_then(|job| job.outcome.as_ref()) {
             self.epoll.add(outcome.as_fd(), token::PROGRAM)?;
         }
@@ -254,7 +249,7 @@ impl Supervisor {
         let tick = self.above.tick().map(|tick| Instant::now() + tick);
         let of_plugins = self.plugins.next_due().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let own = [self.changes.due(), self.patience_ends()];
+        let own = [self.changes.due(), self.patience_ends(), self.server.as_ref().and_then(Server::due)];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.wait_at_most(timeout, ready);
@@ -309,23 +304,13 @@ impl Supervisor {
                 break;
             }
         }
+        if let Some(server) = self.server.as_mut().filter(|server| server.due().is_some_and(|at| at <= now)) {
+            server.open_again(&self.epoll);
+        }
         if self.changes.take_due(now) {
             self.reload();
         }
         self.step_ending();
-    }
-}
-
-/// Forks the witness.
-fn stand_witness(stand: Stand) -> Option<Pid> {
-    match sys::fork() {
-        Ok(Fork::Child) => {
-            stand.testify();
-            std::process::exit(0);
-        }
-        Ok(Fork::Parent(pid)) => Some(pid),
-        // What comes to the whole group is then passed on as if it had come to us alone.
-        Err(_) => None,
     }
 }
 

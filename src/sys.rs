@@ -11,6 +11,7 @@ mod raw;
 pub mod signal;
 pub mod sixteen;
 pub mod slice;
+mod socket;
 mod terminal;
 mod unwind;
 mod wait;
@@ -20,6 +21,7 @@ pub use descriptor::*;
 pub use inotify::*;
 pub use process::*;
 pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, block_signals_of_thread, deliver};
+pub use socket::*;
 pub use terminal::*;
 pub use wait::*;
 

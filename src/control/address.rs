@@ -6,16 +6,24 @@ use crate::descendants;
 use crate::error::plain;
 use crate::settings::LOCATIONS_VARIABLE;
 use crate::sys;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The longest path of a socket, without the NUL behind it (unix(7), sun_path).
 const LONGEST_PATH: usize = 107;
+
+/// How long to wait for another launcher that is there, or about to be.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The same at our end, which nobody may hold up.
+const LAST_PATIENCE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A socket that is ours, until [`Address::remove`].
 #[derive(Clone, Debug)]
@@ -44,6 +52,7 @@ impl Address {
         if path.as_os_str().as_bytes().len() > LONGEST_PATH {
             return Err(about(&format!("its path is longer than the {LONGEST_PATH} bytes of a socket's")));
         }
+        let _locked = lock(&path, PATIENCE);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(about(&plain(&error))),
@@ -60,6 +69,7 @@ impl Address {
 
     /// Removes the socket, if it is still ours.
     pub fn remove(&self) {
+        let _locked = lock(&self.path, LAST_PATIENCE);
         if fs::symlink_metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
@@ -79,7 +89,7 @@ pub fn wanted(arguments: &Arguments) -> Option<PathBuf> {
 
 /// Whether a process above us answers at `path`. It adopts whatever loses its parent, so that the way up leads to it.
 fn is_answered_above(path: &Path) -> bool {
-    let Ok(stream) = UnixStream::connect(path) else { return false };
+    let Ok(stream) = sys::connect(path, PATIENCE) else { return false };
     let Some(peer) = sys::peer(stream.as_fd()) else { return false };
     let mut pid = sys::parent_pid();
     while pid != 0 && pid != peer.pid {
@@ -89,9 +99,26 @@ fn is_answered_above(path: &Path) -> bool {
     pid == peer.pid
 }
 
+/// Locks the directory of a socket, until what is returned is dropped: who looks whose a socket is and then removes it
+/// must not meet another who does so. Where that cannot be, it is done without.
+fn lock(path: &Path, patience: Duration) -> Option<File> {
+    let directory = File::open(path.parent()?).ok()?;
+    let deadline = Instant::now() + patience;
+    while sys::is_lock_taken(directory.as_fd()) {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+    Some(directory)
+}
+
 fn replace_stale(path: &Path) -> Result<(), String> {
-    match UnixStream::connect(path) {
+    match sys::connect(path, PATIENCE) {
         Ok(_) => Err("another launcher answers there".into()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err("another launcher is there, and does not answer".into())
+        }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error: io::Error| plain(&error))
         }

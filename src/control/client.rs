@@ -7,13 +7,13 @@ use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
 use crate::settings::{self, Form, Settings};
+use crate::sys;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a launcher may take to say how it is.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a launcher may take to say how it is. It may be busy, but never for long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a launcher answered: its records but the last, and that it carried out what was asked.
 struct Answer {
@@ -28,14 +28,14 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
     let form = settings::status_form(arguments)?;
     let path = path(arguments)?;
     let names = arguments.operands.clone();
-    let (request, patience) = match command {
-        Command::Reload => (Request::Reload, None),
-        Command::Start => (Request::Start(names), None),
-        Command::Stop => (Request::Stop(names), None),
-        Command::Restart => (Request::Restart(names), None),
-        _ => (Request::Status(names), Some(PATIENCE)),
+    let request = match command {
+        Command::Reload => Request::Reload,
+        Command::Start => Request::Start(names),
+        Command::Stop => Request::Stop(names),
+        Command::Restart => Request::Restart(names),
+        _ => Request::Status(names),
     };
-    let answer = exchange(&path, &request, patience)?;
+    let answer = exchange(&path, &request)?;
     let records = answer.records();
     match request {
         Request::Status(_) => {
@@ -63,8 +63,9 @@ fn path(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
 }
 
-/// Sends a request, and waits for the answer.
-fn exchange(path: &Path, request: &Request, patience: Option<Duration>) -> Result<Answer, Error> {
+/// Sends a request, and waits for the answer. What takes its time, as a stop does, is waited for as long as the launcher
+/// says how it is meanwhile.
+fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
     let nobody = |error: &io::Error| {
         Error::Usage(format!(
             "no launcher answers at `{}`: {}; was it started with --control?",
@@ -72,15 +73,22 @@ fn exchange(path: &Path, request: &Request, patience: Option<Duration>) -> Resul
             plain(error)
         ))
     };
-    let mut stream = UnixStream::connect(path).map_err(|error| nobody(&error))?;
-    stream.set_read_timeout(patience).map_err(|error| nobody(&error))?;
+    let silent = || Error::Usage(format!("the launcher at `{}` does not answer", path.display()));
+    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    let mut stream = sys::connect(path, PATIENCE).map_err(|error| match is_late(&error) {
+        true => silent(),
+        false => nobody(&error),
+    })?;
     let mut answer = Vec::new();
     // Who does not take it has not answered, either.
     let _ = stream.write_all(&request.line());
-    if let Err(error) = stream.read_to_end(&mut answer)
-        && matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-    {
-        return Err(Error::Usage(format!("the launcher at `{}` does not answer", path.display())));
+    while stream.read_to_end(&mut answer).is_err_and(|error| is_late(&error)) {
+        if matches!(request, Request::Status(_)) {
+            return Err(silent());
+        }
+        if let Err(silent @ Error::Usage(_)) = exchange(path, &Request::Status(Vec::new())) {
+            return Err(silent);
+        }
     }
     let mut text = String::from_utf8_lossy(&answer).into_owned();
     // The last record says whether.

@@ -9,6 +9,7 @@ use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 /// How many clients there may be, where descriptors are plenty; for one more the oldest has to go that does not wait for
 /// us. Else they may have this part of the descriptors, so that there are some for plugins.
@@ -18,6 +19,9 @@ const PART_OF_DESCRIPTORS: usize = 4;
 const LONGEST_REQUEST: usize = 64 * 1024;
 /// What requests and answers of all clients may take together, in bytes.
 const MOST_MEMORY: usize = 2 * 1024 * 1024;
+
+/// How long nobody is let in where there is no descriptor for one more.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// A number that no other client of this launcher has.
 pub type ClientId = u64;
@@ -30,8 +34,12 @@ pub struct Server {
     clients: Numbered<ClientId, Client>,
     next_id: ClientId,
     most_clients: usize,
+    /// The listener's.
+    token: u64,
     /// Added to the number of a client, its token.
     tokens: u64,
+    /// When somebody is let in again, where nobody is for now.
+    opens: Option<Instant>,
 }
 
 struct Client {
@@ -71,12 +79,22 @@ impl Server {
     ) -> std::io::Result<Server> {
         epoll.add(listener.as_fd(), token)?;
         let most_clients = MOST_CLIENTS.min(descriptors.highest() / PART_OF_DESCRIPTORS).max(1);
-        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, most_clients, tokens })
+        Ok(Server { address, listener, clients: Numbered::new(), next_id: 0, most_clients, token, tokens, opens: None })
     }
 
     /// Takes those who have come. Only the same user and root are let in.
     pub fn accept(&mut self, epoll: &Epoll) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Without a descriptor, or memory, for it: it would be reported again and again.
+                Err(_) => {
+                    epoll.remove(self.listener.as_fd());
+                    self.opens = Some(Instant::now() + PAUSE);
+                    return;
+                }
+            };
             let is_allowed = sys::peer(stream.as_fd()).is_some_and(|peer| [0, sys::own_user()].contains(&peer.user));
             if !is_allowed || stream.set_nonblocking(true).is_err() {
                 continue;
@@ -95,6 +113,17 @@ impl Server {
                 self.clients.push(id, client);
             }
         }
+    }
+
+    /// When [`Server::open_again`] is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.opens
+    }
+
+    /// Lets in those who have come since.
+    pub fn open_again(&mut self, epoll: &Epoll) {
+        let is_open = epoll.add(self.listener.as_fd(), self.token).is_ok();
+        self.opens = if is_open { None } else { Some(Instant::now() + PAUSE) };
     }
 
     /// Goes on with the client of this token; what it asks, once that is whole.

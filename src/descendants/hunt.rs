@@ -27,6 +27,13 @@ pub struct Killed {
     pub unreachable: Vec<Process>,
 }
 
+impl Killed {
+    /// Whether all of it was sent to those whom it does not reach, and not for the first time.
+    pub fn is_in_vain(&self, prey: &[Process]) -> bool {
+        !prey.is_empty() && self.new.is_empty() && self.unreachable.len() == prey.len()
+    }
+}
+
 impl Hunt {
     /// Sends SIGTERM to a whole group without looking who is in it. What its processes start from now on is theirs.
     /// A leader that was just forked may not be in it yet: it is not asked, but found by the next search.
@@ -70,7 +77,9 @@ impl Hunt {
         }
         let mut killed = Killed { new: Vec::new(), unreachable: Vec::new() };
         for process in prey {
-            if sys::kill(process.pid, signal::KILL).is_err() || process.is_uninterruptible() {
+            // A zombie that is still there is a tracer's, who does not reap it.
+            let is_killed = sys::kill(process.pid, signal::KILL).is_ok();
+            if !is_killed || process.is_uninterruptible() || process.is_zombie() {
                 killed.unreachable.push(*process);
             }
             if self.killed.insert(identity(process)) {

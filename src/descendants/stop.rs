@@ -93,7 +93,7 @@ impl Stop {
         }
         let killed = self.hunt.kill(&prey, view);
         // As long as one can be killed, or none can be seen, it is not over.
-        let is_stuck = !prey.is_empty() && killed.unreachable.len() == prey.len() && now >= self.kill_at + PATIENCE;
+        let is_stuck = killed.is_in_vain(&prey) && now >= self.kill_at + PATIENCE;
         if is_stuck { Step::Stuck(killed.unreachable) } else { Step::Killed(killed.new) }
     }
 }

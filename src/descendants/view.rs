@@ -57,7 +57,7 @@ impl View {
     }
 
     /// The living processes below us, parents before their children. Where `expects_some` and none is seen, as when what
-    /// is there hides from /proc, our children are found by their numbers.
+    /// is there hides from /proc, our children are found by their numbers, zombies too.
     pub fn look(&self, expects_some: bool) -> Vec<Process> {
         let mut found = match self.source {
             Source::Children => by_children(),
@@ -66,7 +66,7 @@ impl View {
         };
         found.retain(|process| !process.is_zombie());
         if found.is_empty() && expects_some {
-            found = by_numbers();
+            found = by_numbers(self.source);
         }
         found
     }
@@ -135,10 +135,12 @@ fn table() -> Vec<Process> {
 
 /// Our children. Numbers are given in turn, so that whoever came after us is between us and the newest process; unless
 /// they have begun anew since, and then all numbers are asked for, which takes a third of a microsecond each.
-fn by_numbers() -> Vec<Process> {
+fn by_numbers(source: Source) -> Vec<Process> {
     let parent = sys::own_pid();
+    let seen = |pid: Pid| if source == Source::Numbers { None } else { process(pid) };
+    let child = |pid: Pid| seen(pid).or_else(|| unseen(pid, parent));
     let children = |from: Pid, to: Pid| -> Vec<Process> {
-        (from..=to).filter(|&pid| sys::is_child(pid)).filter_map(|pid| unseen(pid, parent)).collect()
+        (from..=to).filter(|&pid| sys::is_child(pid)).filter_map(child).collect()
     };
     let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent + 1, newest));
     if newer.is_empty() { children(1, HIGHEST_PID) } else { newer }

@@ -85,6 +85,11 @@ impl Queue {
         self.orders.push(order);
     }
 
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.dropped == 0
+    }
+
     /// Takes all orders.
     pub fn take(&mut self) -> Taken {
         self.waiting = 0;

@@ -49,7 +49,7 @@ fn first_line(candidate: &Candidate, advice: &mut Vec<String>) {
         if !is_one {
             let env = String::from_utf8_lossy(program);
             advice.push(format!("env takes `{words}` for one name: write #!{env} -S {words}"));
-        } else if !argument.contains(&b'=') && find_program(argument).is_none() {
+        } else if !argument.contains(&b'=') && find_program(argument).is_err() {
             advice.push(format!("env will not find `{words}` in PATH: install it"));
         }
     }

@@ -42,7 +42,7 @@ pub fn examine(met: Met, identity: &Identity, seen: &mut Seen) -> Entry {
         Err(Refusal::Unreadable(reason)) if interpreter::suffix(&file_name).is_some() => {
             return Entry::new(path, Decision::Error { reason });
         }
-        Err(Refusal::Unreadable(reason)) => return Entry::skip(path, reason),
+        Err(Refusal::Unreadable(reason)) => return Entry { is_unreadable: true, ..Entry::skip(path, reason) },
     };
     let first_line = interpreter::first_line(&opened.head);
     let is_elf = opened.head.starts_with(b"\x7fELF");
@@ -71,7 +71,8 @@ fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
         entry.advice.push(advice);
         return entry;
     }
-    let (command, warning) = match command(candidate) {
+    let found = command(candidate).and_then(|found| Ok((found, candidate.opened.fingerprint()?)));
+    let ((command, warning), fingerprint) = match found {
         Ok(found) => found,
         Err(reason) => return Entry::new(path, Decision::Error { reason }),
     };
@@ -79,7 +80,7 @@ fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
     seen.push((file, path.clone()));
     let mut entry = Entry::new(path, Decision::Run { command, reason });
     entry.warnings.extend(warning);
-    entry.fingerprint = candidate.opened.fingerprint();
+    entry.fingerprint = fingerprint;
     entry
 }
 

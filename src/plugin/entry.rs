@@ -37,6 +37,8 @@ pub struct Entry {
     pub advice: Vec<String>,
     /// Of one that runs.
     pub fingerprint: Fingerprint,
+    /// It may be a plugin, but its content is out of reach for now.
+    pub is_unreadable: bool,
     /// A location in which there is no file at all.
     pub is_empty_directory: bool,
 }
@@ -67,6 +69,7 @@ impl Entry {
             warnings: Vec::new(),
             advice: Vec::new(),
             fingerprint: Fingerprint::default(),
+            is_unreadable: false,
             is_empty_directory: false,
         }
     }

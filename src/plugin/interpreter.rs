@@ -89,34 +89,35 @@ pub struct Interpreter {
     pub warning: Option<String>,
 }
 
-/// Finds the interpreter for a file. `find` maps a program, as a first line or PATH would name it, to its path.
+/// Finds the interpreter for a file. `find` maps a program, as a first line or PATH would name it, to its path, or says why
+/// it cannot be executed.
 ///
 /// # Errors
 /// Why there is none, as a clause.
 pub fn resolve(
     first_line: &FirstLine,
     file_name: &str,
-    find: impl Fn(&[u8]) -> Option<PathBuf>,
+    find: impl Fn(&[u8]) -> Result<PathBuf, &'static str>,
 ) -> Result<Interpreter, String> {
     let missing = match &first_line.shebang {
         Some((program, argument)) => match find(program) {
-            Some(path) => {
+            Ok(path) => {
                 let argument = argument.clone().map(OsString::from_vec);
                 return Ok(Interpreter { words: [path.into()].into_iter().chain(argument).collect(), warning: None });
             }
-            None => Some(String::from_utf8_lossy(program).into_owned()),
+            Err(problem) => Some(format!("interpreter `{}` {problem}", String::from_utf8_lossy(program))),
         },
         None => None,
     };
     let candidates = fallbacks(file_name);
-    let found = candidates.iter().find_map(|name| find(name.as_bytes()));
+    let found = candidates.iter().find_map(|name| find(name.as_bytes()).ok());
     match (found, missing) {
         (Some(path), None) => Ok(Interpreter { words: vec![path.into()], warning: None }),
         (Some(path), Some(missing)) => {
-            let warning = format!("interpreter `{missing}` does not exist, using {}", path.display());
-            Ok(Interpreter { words: vec![path.into()], warning: Some(warning) })
+            let warning = Some(format!("{missing}, using {}", path.display()));
+            Ok(Interpreter { words: vec![path.into()], warning })
         }
-        (None, Some(missing)) => Err(format!("interpreter `{missing}` does not exist{}", nor(candidates))),
+        (None, Some(missing)) => Err(missing + &nor(candidates)),
         (None, None) if candidates.is_empty() => Err("no `#!` line says what runs it".into()),
         (None, None) => Err(format!("no `#!` line{}", nor(candidates))),
     }
@@ -168,8 +169,8 @@ mod tests {
     fn a_missing_interpreter_falls_back_by_suffix() {
         let find = |exists: &'static [&'static str]| {
             move |program: &[u8]| {
-                let program = std::str::from_utf8(program).ok()?;
-                exists.contains(&program).then(|| PathBuf::from("/bin").join(program))
+                let program = std::str::from_utf8(program).unwrap();
+                exists.contains(&program).then(|| PathBuf::from("/bin").join(program)).ok_or("is not there")
             }
         };
         let run = |text: &str, name: &str, exists| resolve(&first_line(text.as_bytes()), name, find(exists));
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(words(run("x", "a.py", &["python3"])), one("/bin/python3", false));
         assert_eq!(words(run("x", "a.sh", &["sh"])), one("/bin/sh", false));
         assert_eq!(words(run("#!/opt/py -u\n", "a.py", &["python3"])), one("/bin/python3", true));
-        assert!(run("#!/opt/ruby\n", "a.rb", &["sh"]).unwrap_err().contains("/opt/ruby"));
+        assert!(run("#!/opt/ruby\n", "a.rb", &["sh"]).unwrap_err().contains("`/opt/ruby` is not there"));
         assert!(run("x", "a.sh", &[]).unwrap_err().contains("neither bash nor sh"));
     }
 }

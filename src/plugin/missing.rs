@@ -37,7 +37,8 @@ pub fn explain(location: &Location, error: &io::Error) -> String {
 pub fn refuse_program(operands: &[OsString]) -> Result<(), Error> {
     let is_program = |word: &&OsString| {
         let is_name = !word.is_empty() && !word.as_bytes().contains(&b'/');
-        is_name && !Path::new(word).exists() && find_program(word.as_bytes()).is_some()
+        // Last, as the file system of a location may not answer.
+        is_name && find_program(word.as_bytes()).is_ok() && !Path::new(word).exists()
     };
     let Some(index) = operands.iter().position(|word| is_program(&word)) else { return Ok(()) };
     let words = operands[index..].join(OsStr::new(" "));

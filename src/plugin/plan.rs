@@ -54,7 +54,8 @@ fn tell_apart(entries: &mut [Entry]) {
     }
 }
 
-fn last_components(path: &Path, count: usize) -> OsString {
+/// The last so many parts of a path.
+pub fn last_components(path: &Path, count: usize) -> OsString {
     // A bare name has a directory, too.
     let path = if path.components().count() == 1 { &Path::new(".").join(path) } else { path };
     let components: Vec<_> = path.components().collect();

@@ -96,7 +96,7 @@ fn search(directory: &Path, directories: &mut Vec<PathBuf>, found: &mut Vec<OsSt
 /// # Errors
 /// Why it is none.
 pub fn open(path: &Path) -> Result<Opened, Refusal> {
-    let unreadable = |error: &io::Error| Refusal::Unreadable(format!("cannot be read: {}", plain(error)));
+    let unreadable = |error: &io::Error| Refusal::Unreadable(cannot_be_read(error));
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Refusal::NoFile("a symbolic link to nothing"));
@@ -119,9 +119,16 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
     Ok(Opened { file, metadata, head })
 }
 
+fn cannot_be_read(error: &io::Error) -> String {
+    format!("cannot be read: {}", plain(error))
+}
+
 impl Opened {
     /// Reads the rest of the file, too. Of one that is very large, the time of its change stands for the content.
-    pub fn fingerprint(&mut self) -> Fingerprint {
+    ///
+    /// # Errors
+    /// Why it cannot be read to its end.
+    pub fn fingerprint(&mut self) -> Result<Fingerprint, String> {
         let metadata = &self.metadata;
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.head);
@@ -131,10 +138,15 @@ impl Opened {
             }
         } else {
             let mut block = [0; 8192];
-            while let Ok(count @ 1..) = self.file.read(&mut block) {
-                hasher.write(&block[..count]);
+            loop {
+                match self.file.read(&mut block) {
+                    Ok(0) => break,
+                    Ok(count) => hasher.write(&block[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(cannot_be_read(&error)),
+                }
             }
         }
-        Fingerprint { device: metadata.dev(), inode: metadata.ino(), digest: hasher.finish() }
+        Ok(Fingerprint { device: metadata.dev(), inode: metadata.ino(), digest: hasher.finish() })
     }
 }

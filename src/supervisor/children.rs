@@ -6,7 +6,7 @@ use super::{Supervisor, cannot_run};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::Notice;
-use crate::sys::{self, Change, Pid, Reaped, signal};
+use crate::sys::{self, Change, Pid, Reaped};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
@@ -43,10 +43,6 @@ impl Supervisor {
         if self.job.as_ref().is_some_and(|job| job.is(pid)) {
             return self.note_end_of_program(change);
         }
-        if self.witness == Some(pid) {
-            self.witness = None;
-            return;
-        }
         match self.plugins.forget_leader(pid) {
             Some(id) => self.note_end_of_leader(id, change),
             None => {
@@ -61,17 +57,16 @@ impl Supervisor {
     }
 
     fn note_end_of_program(&mut self, change: Change) {
-        self.take_outcome_of_program();
+        if self.has_program_begun() {
+            // It is too late for plugins.
+            self.say_what_was_noted();
+        }
         let Some(job) = self.job.as_mut().filter(|_| self.failure.is_none()) else { return };
         job.note_end(change, &self.above);
         // Where nobody named a location, we are not there.
         if self.settings.locations.is_some() {
             let program = self.settings.program.first().map(OsString::as_os_str).unwrap_or_default();
             self.say(&Notice::ProgramExited { program, change });
-        }
-        // It has nothing more to testify.
-        if let Some(witness) = self.witness {
-            let _ = sys::kill(witness, signal::KILL);
         }
         self.stop("the program ended");
     }
@@ -83,17 +78,22 @@ impl Supervisor {
         all.into_iter().for_each(|id| self.happen(id, Event::NothingLeft));
     }
 
-    /// How the exec of PROGRAM went, once that is known.
+    /// The exec of PROGRAM has succeeded or failed.
     pub(super) fn take_outcome_of_program(&mut self) {
-        let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return };
+        if self.has_program_begun() {
+            if let Some(job) = &self.job {
+                self.above.tell(&Report::Program(job.pid()));
+            }
+            self.search();
+        }
+    }
+
+    /// Whether it is only now known that PROGRAM was executed.
+    fn has_program_begun(&mut self) -> bool {
+        let Some(outcome) = self.job.as_mut().and_then(|job| job.outcome.take()) else { return false };
         self.epoll.remove(outcome.as_fd());
-        if let Some(error) = outcome.take() {
-            self.failure = Some(cannot_run(&self.settings, &error));
-            return;
-        }
-        if let Some(job) = &self.job {
-            self.above.tell(&Report::Program(job.pid()));
-        }
-        self.search();
+        let error = outcome.take();
+        self.failure = error.as_ref().map(|error| cannot_run(&self.settings, error));
+        error.is_none()
     }
 }

@@ -1,10 +1,10 @@
-//! The thread that reads what is on disk: configuration, locations, plugins. A file system may take for ever to answer;
-//! then this thread waits, and the supervisor does not.
+//! What is read from disk: configuration, locations, plugins. A file system may take for ever to answer; then the thread
+//! that reads waits, and the supervisor does not.
 
 use super::recursion;
 use crate::cli::Arguments;
 use crate::configuration::{self, Location};
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::plugin::entry::Plan;
 use crate::plugin::name::Identity;
 use crate::plugin::plan;
@@ -13,7 +13,7 @@ use crate::sys::{self, Interest};
 use crate::watch::Watch;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What to read.
@@ -52,9 +52,10 @@ pub struct Loaded {
 
 /// The supervisor's end.
 pub struct Loader {
-    desk: Arc<(Mutex<Desk>, Condvar)>,
+    desk: Arc<Mutex<Desk>>,
     /// A byte for each answer.
     woken: PipeReader,
+    answers: Arc<PipeWriter>,
     /// A job is being done.
     pub is_busy: bool,
 }
@@ -67,16 +68,11 @@ struct Desk {
 }
 
 impl Loader {
-    /// Starts the thread.
-    ///
     /// # Errors
-    /// EMFILE, EAGAIN, ENOMEM.
-    pub fn start() -> io::Result<Loader> {
-        let desk: Arc<(Mutex<Desk>, Condvar)> = Arc::default();
-        let of_thread = Arc::clone(&desk);
+    /// EMFILE, ENFILE.
+    pub fn new() -> io::Result<Loader> {
         let (woken, answers) = io::pipe()?;
-        thread::Builder::new().spawn(move || work(&of_thread.0, &of_thread.1, answers))?;
-        Ok(Loader { desk, woken, is_busy: false })
+        Ok(Loader { desk: Arc::default(), woken, answers: Arc::new(answers), is_busy: false })
     }
 
     /// Has the locations searched.
@@ -94,10 +90,13 @@ impl Loader {
     /// One job at a time: the one before has been taken.
     fn order(&mut self, job: Job, arguments: &Arc<Arguments>, settings: &Settings, watch: Option<Watch>) {
         let order = Order { job, arguments: Arc::clone(arguments), is_watching: settings.is_watching, watch };
-        let (desk, is_there_an_order) = &*self.desk;
-        lock(desk).order = Some(order);
-        is_there_an_order.notify_one();
+        lock(&self.desk).order = Some(order);
         self.is_busy = true;
+        let (desk, answers) = (Arc::clone(&self.desk), Arc::clone(&self.answers));
+        if let Err(error) = thread::Builder::new().spawn(move || work(&desk, &answers)) {
+            let watch = lock(&self.desk).order.take().and_then(|order| order.watch).map(Ok);
+            answer(&self.desk, &self.answers, Answer { outcome: Err(plain(&error)), watch });
+        }
     }
 
     /// What came of the job, once [`Loader::news`] is readable.
@@ -107,7 +106,7 @@ impl Loader {
         }
         let _ = self.woken.read(&mut [0]);
         self.is_busy = false;
-        lock(&self.desk.0).answer.take()
+        lock(&self.desk).answer.take()
     }
 
     pub fn news(&self) -> BorrowedFd<'_> {
@@ -115,22 +114,19 @@ impl Loader {
     }
 }
 
-/// Does each job as it comes, for ever.
-fn work(desk: &Mutex<Desk>, is_there_an_order: &Condvar, mut answers: PipeWriter) {
+/// Does one job.
+fn work(desk: &Mutex<Desk>, answers: &PipeWriter) {
     sys::block_signals_of_thread();
-    let mut locked = lock(desk);
-    loop {
-        if let Some(order) = locked.order.take() {
-            drop(locked);
-            let answer = carry_out(order);
-            lock(desk).answer = Some(answer);
-            // There is always room for it: what keeps it from being written passes.
-            while answers.write_all(&[0]).is_err() {}
-            locked = lock(desk);
-        } else {
-            locked = is_there_an_order.wait(locked).unwrap_or_else(PoisonError::into_inner);
-        }
+    let order = lock(desk).order.take();
+    if let Some(order) = order {
+        answer(desk, answers, carry_out(order));
     }
+}
+
+fn answer(desk: &Mutex<Desk>, mut answers: &PipeWriter, answer: Answer) {
+    lock(desk).answer = Some(answer);
+    // There is always room for it: what keeps it from being written passes.
+    while answers.write_all(&[0]).is_err() {}
 }
 
 fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
@@ -139,13 +135,13 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 
 fn carry_out(order: Order) -> Answer {
     let Order { job, arguments, is_watching, watch: old } = order;
-    // Before the configuration, which may have it that there is no watching.
-    let mut watch = Watch::open();
-    if let Ok(watch) = &mut watch {
+    // Before the configuration, which may have it that there is watching, or none.
+    let mut watch = (is_watching || matches!(job, Job::Reload(_))).then(Watch::open);
+    if let Some(Ok(watch)) = &mut watch {
         configuration::files(&arguments).iter().for_each(|file| watch.follow(file.as_ref()));
     }
     let mut search = |locations: &[Location], is_watching: bool| {
-        if let (Ok(watch), true) = (&mut watch, is_watching) {
+        if let (Some(Ok(watch)), true) = (&mut watch, is_watching) {
             locations.iter().for_each(|location| watch.search(&location.path));
         }
         is_watching
@@ -165,7 +161,7 @@ fn carry_out(order: Order) -> Answer {
         },
     };
     drop(old);
-    Answer { outcome, watch: is_watching.then_some(watch) }
+    Answer { outcome, watch: watch.filter(|_| is_watching) }
 }
 
 fn load(locations: &[Location], identity: &Identity, settings: Option<Box<Settings>>) -> Loaded {

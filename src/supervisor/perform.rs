@@ -164,7 +164,7 @@ impl Supervisor {
         let (Some(plugin), Some(view)) = (self.plugins.get_mut(id), &self.view) else { return };
         let killed = plugin.hunt.kill(&plugin.prey, view);
         let is_late = matches!(plugin.state(), State::Stopping(stopping) if stopping.kill_at + PATIENCE <= now);
-        if is_late && !plugin.prey.is_empty() && killed.unreachable.len() == plugin.prey.len() {
+        if is_late && killed.is_in_vain(&plugin.prey) {
             plugin.is_given_up = true;
             self.warn_of_unreachable(&killed.unreachable);
         }

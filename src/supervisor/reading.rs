@@ -12,13 +12,17 @@ use std::os::fd::AsFd;
 impl Supervisor {
     /// Has the locations searched for the first time.
     pub(super) fn search(&mut self) {
-        for warning in std::mem::take(&mut self.settings.warnings) {
-            self.warn(&warning);
-        }
+        self.say_what_was_noted();
+        self.loader.search(&self.arguments, &self.settings);
+    }
+
+    /// Says what was found in the settings, before there was a log.
+    pub(super) fn say_what_was_noted(&mut self) {
+        self.warnings = std::mem::take(&mut self.settings.warnings);
+        self.warnings.iter().for_each(|warning| self.warn(warning));
         if let Some(change) = self.settings.environment_of_program().filter(|_| !self.settings.is_quiet) {
             self.warn(change.notice);
         }
-        self.loader.search(&self.arguments, &self.settings);
     }
 
     pub(super) fn take_loaded(&mut self) {
@@ -32,6 +36,10 @@ impl Supervisor {
             Ok(Loaded { plan, taken, settings: Some(settings) }) => {
                 self.reloads.last = Ok(self.renew(plan, &taken, *settings));
                 self.reloads.done += 1;
+            }
+            Err(problem) if self.reloads.begun == 0 => {
+                self.has_failed = true;
+                self.warn(&format!("cannot look for plugins: {problem}"));
             }
             Err(problem) => {
                 let problem = format!("not reloaded, nothing was changed: {problem}");

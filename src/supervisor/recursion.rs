@@ -14,7 +14,8 @@ pub fn refuse_circle(settings: &Settings) -> Result<(), Error> {
         return Err(Error::Usage(settings.no_locations.clone()));
     }
     let taken = taken();
-    let locations = settings.locations.as_deref().unwrap_or_default();
+    // Where nothing is taken no file system is asked: one that does not answer would hold up the start.
+    let locations = settings.locations.as_deref().filter(|_| !taken.is_empty()).unwrap_or_default();
     match locations.iter().find(|location| taken.contains(&canonical(&location.path))) {
         None => Ok(()),
         Some(location) => Err(Error::Usage(format!(

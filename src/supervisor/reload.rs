@@ -8,9 +8,10 @@ use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
 use crate::plugin::entry::{Decision, Entry, Plan};
+use crate::plugin::plan::last_components;
 use crate::settings::Settings;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// A plugin that is there.
@@ -41,7 +42,11 @@ fn compare(known: &[Known<'_>], found: Vec<Entry>, are_all_new: bool, unreadable
     for entry in found {
         let before = match &entry.decision {
             Decision::Run { .. } | Decision::Error { .. } => old.remove(entry.path.as_path()),
-            Decision::Skip { .. } => continue,
+            Decision::Skip { .. } => {
+                let unreadable = entry.is_unreadable.then(|| old.remove(entry.path.as_path()));
+                changes.extend(unreadable.flatten().map(|known| Change::Keep(known.id)));
+                continue;
+            }
         };
         match (&entry.decision, before) {
             (Decision::Run { command, .. }, Some(known)) => {
@@ -71,7 +76,9 @@ impl Supervisor {
         settings.stderr = self.settings.stderr;
         let warnings = std::mem::take(&mut settings.warnings);
         self.settings = settings;
-        warnings.iter().for_each(|warning| self.warn(warning));
+        let is_new = |warning: &&String| !self.warnings.contains(warning);
+        warnings.iter().filter(is_new).for_each(|warning| self.warn(warning));
+        self.warnings = warnings;
         self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
         self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
         for bad in &plan.bad_locations {
@@ -86,12 +93,15 @@ impl Supervisor {
         self.apply(changes)
     }
 
-    fn apply(&mut self, changes: Vec<Change>) -> ReloadCounts {
+    fn apply(&mut self, mut changes: Vec<Change>) -> ReloadCounts {
         let mut counts = ReloadCounts::default();
+        // Who goes has no name any more when those who come are named.
+        changes.sort_by_key(|change| !matches!(change, Change::Remove(_)));
         for change in changes {
             match change {
-                Change::Start(entry) => {
+                Change::Start(mut entry) => {
                     counts.started += 1;
+                    entry.name = self.name_apart(None, &entry.path, entry.name);
                     self.take_in(entry);
                 }
                 Change::Renew(id, entry) => {
@@ -104,6 +114,7 @@ impl Supervisor {
                     self.take_policy(id);
                     // One that was on its way out is wanted again.
                     if self.plugins.get(id).is_some_and(|plugin| plugin.state().is_leaving()) {
+                        self.rename_apart(id);
                         self.happen(id, Event::Asked(Wish::Renew));
                     }
                 }
@@ -126,8 +137,32 @@ impl Supervisor {
             plugin.command = command;
         }
         self.take_policy(id);
+        self.rename_apart(id);
         self.happen(id, Event::Asked(Wish::Renew));
         self.plugins.get(id).is_some_and(|plugin| plugin.state().is_stopped_on_request())
+    }
+
+    /// The name of a plugin, or as many more of its directories as tell it from all others that stay: also from those
+    /// that were not found this time.
+    fn name_apart(&self, id: Option<PluginId>, path: &Path, name: OsString) -> OsString {
+        let is_others = |name: &OsStr| {
+            let mut others = self.plugins.iter().filter(|(other, _)| Some(*other) != id);
+            others.any(|(_, other)| other.name == name && !other.state().is_leaving())
+        };
+        if !is_others(&name) {
+            return name;
+        }
+        let longer = (2..=path.components().count()).map(|count| last_components(path, count));
+        longer.into_iter().find(|name| !is_others(name)).unwrap_or(name)
+    }
+
+    /// Another may have got the name of one that was on its way out.
+    fn rename_apart(&mut self, id: PluginId) {
+        let Some(plugin) = self.plugins.get(id) else { return };
+        let name = self.name_apart(Some(id), &plugin.path, plugin.name.clone());
+        if let Some(plugin) = self.plugins.get_mut(id) {
+            plugin.name = name;
+        }
     }
 
     fn take_policy(&mut self, id: PluginId) {
@@ -196,6 +231,13 @@ mod tests {
     fn what_is_no_longer_found_is_removed_in_order() {
         let found = vec![runs("p/b", "sh", OLD), Entry::skip("p/c".into(), "another role's")];
         assert_eq!(changes(&["p/c", "p/b", "p/a"], found, false, &[]), ["keep 2", "remove 1", "remove 3"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_left_alone() {
+        let found = || Entry { is_unreadable: true, ..Entry::skip("p/a".into(), "cannot be read") };
+        assert_eq!(changes(&["p/a"], vec![found()], true, &[]), ["keep 1"]);
+        assert_eq!(changes(&[], vec![found()], false, &[]), [""; 0]);
     }
 
     #[test]

@@ -73,12 +73,14 @@ impl Supervisor {
     }
 
     fn no_such(&self, name: &OsString) -> String {
+        // As text two names may look alike that are not: only what can be typed is suggested.
+        let is_plain = |name: &&str| !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+        let known = self.plugins.values().filter_map(|plugin| plugin.name.to_str().filter(is_plain));
+        let near = name.to_str().and_then(|name| nearest(name, known));
         let name = name.to_string_lossy();
-        let known: Vec<String> =
-            self.plugins.values().map(|plugin| plugin.name.to_string_lossy().into_owned()).collect();
-        match nearest(&name, known.iter().map(String::as_str)) {
+        match near {
             Some(near) => format!("there is no plugin `{name}`; did you mean `{near}`?"),
-            None if known.is_empty() => format!("there is no plugin `{name}`: none runs here"),
+            None if self.plugins.is_empty() => format!("there is no plugin `{name}`: none runs here"),
             None => format!("there is no plugin `{name}`; `status` lists those there are"),
         }
     }

@@ -54,7 +54,8 @@ impl Supervisor {
         let longest = self.plugins.values().map(|plugin| plugin.policy.grace_period).max();
         let of_program = self.job.as_ref().map(|_| self.settings.grace_period());
         let grace_period = longest.max(of_program).unwrap_or(self.settings.grace_period());
-        if is_requested {
+        // That PROGRAM has ended, and its parent, the guard knows: where there is nothing else it is about to be over.
+        if is_requested && (self.job.is_none() || !self.plugins.is_empty()) {
             self.above.tell(&Report::Stopping(grace_period));
         }
         let last = now + grace_period;

@@ -2,11 +2,13 @@
 
 use super::Pid;
 use super::libc::{self, check};
+use super::raw::{self, call};
 use std::ffi::{c_int, c_uint, c_void};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Options to open what may turn out to be anything: a terminal does not become ours, and unless it `waits` nobody at
 /// the other end of a FIFO or a device is waited for (open(2), O_NOCTTY and O_NONBLOCK).
@@ -38,6 +40,41 @@ pub fn keep_from_children(number: i32) -> io::Result<()> {
             check(libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC))?;
         }
         Ok(())
+    }
+}
+
+/// Closes every descriptor of this process but the standard streams and this one (close_range(2), Linux 5.9), for a child
+/// that was forked and must not hold open what others wait for the end of. Nothing of what is closed may be used.
+pub fn close_all_but(fd: BorrowedFd<'_>) {
+    let kept = fd.as_raw_fd() as usize;
+    for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX as usize)] {
+        // SAFETY: no memory is passed.
+        let _ = unsafe { call(raw::CLOSE_RANGE, [first, last, 0, 0]) };
+    }
+}
+
+/// Which standard streams were closed when this process began, a bit each: std opens /dev/null for them before `main`.
+static WERE_CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// What the C runtime calls before it calls std's start.
+// SAFETY: the section holds pointers to functions of this type.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_START: extern "C" fn() = {
+    extern "C" fn look_at_streams() {
+        // SAFETY: no memory is passed.
+        let is_closed = |fd: &c_int| unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
+        let closed = (0..3).filter(is_closed).fold(0, |closed, fd| closed | 1 << fd);
+        WERE_CLOSED.store(closed, Ordering::Relaxed);
+    }
+    look_at_streams
+};
+
+/// Has the standard streams that our caller has closed be closed for what is executed here, unless it is given others.
+pub fn keep_closed_for_children() {
+    for fd in (0..3).filter(|fd| WERE_CLOSED.load(Ordering::Relaxed) >> fd & 1 == 1) {
+        // SAFETY: the command takes an integer.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 
@@ -82,6 +119,14 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> usize {
     // SAFETY: FIONREAD writes one int to `count`.
     unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count as *mut c_int) };
     usize::try_from(count).unwrap_or(0)
+}
+
+/// Locks a file or a directory while `fd` is open (flock(2)), or says that another has locked it. Where the file system
+/// has no locks there is none.
+pub fn is_lock_taken(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no memory is passed.
+    let locked = check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) });
+    locked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Who is at the other end of a Unix socket: who connected, or listened.

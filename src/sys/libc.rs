@@ -1,6 +1,6 @@
 //! What is called of libc, and the constants of Linux that go with it. The same on every architecture that is supported.
 
-use std::ffi::{c_char, c_int, c_long, c_short, c_uint, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_long, c_short, c_uint, c_ulong, c_ushort, c_void};
 use std::io;
 
 pub const SIG_DFL: usize = 0;
@@ -49,6 +49,8 @@ pub const EMFILE: c_int = 24;
 pub const ETXTBSY: c_int = 26;
 pub const FIONREAD: c_ulong = 0x541b;
 pub const TIOCGWINSZ: c_ulong = 0x5413;
+pub const LOCK_EX: c_int = 2;
+pub const LOCK_NB: c_int = 4;
 pub const F_GETFD: c_int = 1;
 pub const F_SETFD: c_int = 2;
 pub const F_GETFL: c_int = 3;
@@ -69,6 +71,8 @@ pub const POLLRDHUP: c_short = 0x2000;
 pub const EPOLLIN: u32 = 1;
 pub const EPOLLOUT: u32 = 4;
 pub const EPOLLRDHUP: u32 = 0x2000;
+pub const AF_UNIX: c_ushort = 1;
+pub const SOCK_STREAM: c_int = 1;
 pub const SOL_SOCKET: c_int = 1;
 pub const SO_PEERCRED: c_int = 17;
 pub const EPOLL_CTL_ADD: c_int = 1;
@@ -126,6 +130,12 @@ pub struct WinSize {
     pub y: u16,
 }
 
+#[repr(C)]
+pub struct SocketAddress {
+    pub family: c_ushort,
+    pub path: [u8; 108],
+}
+
 unsafe extern "C" {
     pub fn fork() -> c_int;
     pub fn getppid() -> c_int;
@@ -136,6 +146,8 @@ unsafe extern "C" {
     pub fn tcgetpgrp(fd: c_int) -> c_int;
     pub fn geteuid() -> c_uint;
     pub fn umask(mask: c_uint) -> c_uint;
+    pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int;
+    pub fn connect(fd: c_int, address: *const SocketAddress, length: c_uint) -> c_int;
     pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut c_uint) -> c_int;
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
@@ -153,6 +165,7 @@ unsafe extern "C" {
     pub fn epoll_wait(epoll: c_int, events: *mut EpollEvent, count: c_int, timeout: c_int) -> c_int;
     pub fn inotify_init1(flags: c_int) -> c_int;
     pub fn inotify_add_watch(fd: c_int, path: *const c_char, mask: c_uint) -> c_int;
+    pub fn flock(fd: c_int, operation: c_int) -> c_int;
     pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
     pub fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;

@@ -205,6 +205,14 @@ fn decode(pid: Pid, status: c_int) -> Reaped {
     }
 }
 
+/// Waits for the end of a child that was killed.
+pub fn reap_killed(pid: Pid) {
+    // SAFETY: no memory is passed: the kernel takes a null status.
+    while unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WALL) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
 /// Whether a process is a child of ours, living or not. Needs no /proc.
 pub fn is_child(pid: Pid) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::WALL;

@@ -23,6 +23,7 @@ pub const STOP: i32 = 19;
 pub const TSTP: i32 = 20;
 pub const TTIN: i32 = 21;
 pub const TTOU: i32 = 22;
+pub const WINCH: i32 = 28;
 /// The highest signal number of Linux (signal(7)).
 pub const MAX: i32 = 64;
 
@@ -30,6 +31,9 @@ pub const MAX: i32 = 64;
 pub const STOPS: [i32; 3] = [TERM, INT, QUIT];
 /// Those of them of which the second skips the grace period.
 pub const IMPATIENT: [i32; 2] = [INT, QUIT];
+
+/// Those that a terminal sends (termios(3), tty_ioctl(4)).
+const OF_TERMINALS: [i32; 8] = [HUP, INT, QUIT, CONT, TSTP, TTIN, TTOU, WINCH];
 
 const NAMES: [&str; 32] = [
     "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
@@ -174,8 +178,10 @@ pub enum Origin {
     /// The kernel, to the whole foreground group of a terminal: a key was pressed, or the window has another size. A
     /// hang-up comes so to the leader of the session alone.
     Terminal,
-    /// A child ended, stopped or went on; a timer expired.
+    /// A child ended, stopped or went on.
     Kernel,
+    /// The kernel, to this process alone: a timer expired that our caller had set (setitimer(2): exec keeps it).
+    Timer,
     /// kill(2) and its like.
     Process(Pid),
 }
@@ -201,7 +207,8 @@ impl Signals {
         let read = unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast::<c_void>(), info.len()) };
         let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         let origin = match word(8) {
-            SI_KERNEL => Origin::Terminal,
+            SI_KERNEL if OF_TERMINALS.contains(&word(0)) => Origin::Terminal,
+            SI_KERNEL => Origin::Timer,
             1.. => Origin::Kernel,
             _ => Origin::Process(word(12)),
         };

@@ -1,7 +1,9 @@
 //! The control socket: what a running launcher answers, to whom, and what no client can do to it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
@@ -266,6 +268,24 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     }
     // All or nothing.
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
+}
+
+#[test]
+fn a_name_that_only_looks_like_another_is_not_suggested() {
+    let sandbox = Sandbox::new();
+    for name in [&b"all_\xff.sh"[..], b"all_\nnext.sh"] {
+        sandbox.plugin(OsStr::from_bytes(name), RUNS);
+    }
+    let running = run(&sandbox, &[]).start();
+    wait_for("both run", || running.stdout().matches("] ready").count() == 2);
+    for name in [&b"all_\xfe.sh"[..], b"all_\xef\xbf\xbd.sh", b"all_ next.sh", b"all_next.sh"] {
+        let refused = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(name)]).output();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains("`status` lists those there are"), "{}", refused.stderr);
+    }
+    // The control: the very name does.
+    let stopped = sandbox.launcher(["stop", "--control", "s"]).args([OsStr::from_bytes(b"all_\xff.sh")]).output();
+    assert_eq!(stopped.status.code(), Some(0));
 }
 
 #[test]
@@ -561,6 +581,27 @@ fn clients_leave_descriptors_for_plugins() {
 }
 
 #[test]
+fn where_plugins_took_all_descriptors_whoever_asks_waits_and_nothing_spins() {
+    let sandbox = Sandbox::new();
+    for n in 0..40 {
+        sandbox.plugin(format!("all_{n}.sh"), RUNS);
+    }
+    let script = "ulimit -n 32; exec \"$LAUNCHER\" run --control s plugins";
+    let running = sandbox.command("sh", ["-c", script]).start();
+    running.wait_for_stdout("cannot be started: ");
+    let supervisor = running.supervisor();
+    // More than are left.
+    let clients: Vec<UnixStream> = (0..16).map(|_| connect(&sandbox)).collect();
+    let (began, before) = (Instant::now(), processes::ticks(supervisor));
+    wait_for("a second has passed", || began.elapsed() > Duration::from_secs(1));
+    // A hundred a second is what a spinning processor has, and a tenth of that where ten want it.
+    let ticks = processes::ticks(supervisor) - before;
+    assert!(ticks < 5, "{ticks}");
+    drop(clients);
+    asked(&sandbox, 1, "status", &[]);
+}
+
+#[test]
 fn all_clients_together_cost_a_bounded_memory() {
     let resident = |pid: u32| -> u64 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -616,7 +657,80 @@ fn another_user_is_not_answered() {
     asked(&sandbox, 0, "status", &[]);
 }
 
+#[test]
+fn a_launcher_that_was_stopped_answers_nobody_and_nobody_waits_for_ever() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    let both = [running.pid(), running.supervisor()];
+    sandbox::send("STOP", &both);
+    for pid in both {
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+    let commands = ["status", "reload", "stop", "start", "restart"];
+    let names = |command: &&str| if ["status", "reload"].contains(command) { &[][..] } else { &["all_x.sh"][..] };
+    let asking = commands.map(|command| sandbox.launcher([command, "--control", "s"]).args(names(&command)).start());
+    for (command, asking) in commands.into_iter().zip(asking) {
+        let output = asking.wait_within(Duration::from_secs(30));
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(output.stderr.contains("does not answer"), "{command}: {}", output.stderr);
+    }
+    sandbox::send("CONT", &both);
+    wait_for_state(&sandbox, "all_x.sh", "running");
+}
+
+#[test]
+fn a_stop_that_takes_its_time_is_waited_for() {
+    let sandbox =
+        Sandbox::with([("all_deaf.sh", "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n")]);
+    // Longer than any launcher may be silent.
+    let grace_period = Duration::from_secs(6);
+    let running = run(&sandbox, &["--grace-period", "6"]).start();
+    running.wait_for_stdout("ready");
+    let began = Instant::now();
+    asked(&sandbox, 0, "stop", &["all_deaf.sh"]);
+    assert!(began.elapsed() >= grace_period);
+    assert_eq!(of(&sandbox, "all_deaf.sh")["state"], "stopped");
+}
+
+#[test]
+fn a_socket_whose_queue_is_full_holds_up_nobody() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let full = "import socket, time\n\
+        listener = socket.socket(socket.AF_UNIX)\nlistener.bind('s')\nlistener.listen(0)\nclients = []\n\
+        try:\n    \
+            while True:\n        \
+                clients.append(socket.socket(socket.AF_UNIX))\n        \
+                clients[-1].setblocking(False)\n        \
+                clients[-1].connect('s')\n\
+        except BlockingIOError:\n    \
+            print('full', flush=True)\n\
+        time.sleep(1000)\n";
+    let running = sandbox.command("python3", ["-c", full]).start();
+    running.wait_for_stdout("full");
+    let asking = ["status", "stop"].map(|command| sandbox.launcher([command, "--control", "s", "all_x.sh"]).start());
+    run(&sandbox, &[]).start().wait_within(Duration::from_secs(20)).assert_refused(&["does not answer"]);
+    for asking in asking {
+        assert_eq!(asking.wait_within(Duration::from_secs(20)).status.code(), Some(2));
+    }
+}
+
 // ---------------------------------------------------------------- the socket in the file system
+
+#[test]
+fn of_all_that_start_at_once_on_a_stale_socket_one_has_it() {
+    for _ in 0..5 {
+        let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+        drop(UnixListener::bind(sandbox.path("s")).expect("bound"));
+        let mut starting: Vec<Running> = (0..8).map(|_| run(&sandbox, &["--parent-pid", "0"]).start()).collect();
+        wait_for("all but one are refused", || {
+            starting.retain_mut(Running::is_running);
+            starting.len() == 1
+        });
+        starting[0].wait_for_stdout("ready");
+        asked(&sandbox, 0, "status", &["all_x.sh"]);
+    }
+}
 
 #[test]
 fn a_stale_socket_is_replaced_and_a_live_one_is_not() {

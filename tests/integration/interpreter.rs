@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::json::Json;
 use crate::namespace;
 use crate::sandbox::Sandbox;
 
@@ -146,6 +147,16 @@ fn a_missing_interpreter_falls_back_with_a_warning() {
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("/opt/none/python3.99")), "{warnings:?}");
     assert!(warnings.iter().any(|warning| warning.contains("/opt/none/zsh")), "{warnings:?}");
+}
+
+#[test]
+fn an_interpreter_that_is_none_is_told_as_what_it_is() {
+    let sandbox = Sandbox::with([("all_a", "#!/etc/passwd\n"), ("all_b", "#!/etc\n"), ("all_c", "#!/none/sh\n")]);
+    sandbox.link("loop", "loop");
+    sandbox.plugin("all_d", format!("#!{}\n", sandbox.text("loop")));
+    let reason = |record: &Json| record["reason"].text().rsplit_once('`').expect("a name").1.to_owned();
+    let reasons: Vec<String> = sandbox.list(&[]).iter().map(reason).collect();
+    assert_eq!(reasons, [" is not executable", " is no program", " does not exist", " is out of reach"]);
 }
 
 #[test]

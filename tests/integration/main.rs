@@ -17,6 +17,7 @@ mod control;
 mod discovery;
 mod environment;
 mod get;
+mod held;
 mod hidden;
 mod install;
 mod interpreter;

@@ -53,6 +53,11 @@ pub fn read(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, group, state, command, kind: None })
 }
 
+/// What ps(1) calls a process; nothing once it is gone.
+pub fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
 /// A figure of /proc/PID/status, which everybody may read: how many, or how many kB.
 pub fn status_figure(pid: u32, name: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -100,6 +105,13 @@ pub fn context_switches(pid: u32) -> u64 {
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     tasks.filter_map(|task| switches(task.ok()?)).sum()
+}
+
+/// The processor time of a process, in ticks, of which a second has a hundred.
+pub fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().expect("a number")).sum()
 }
 
 fn pids() -> impl Iterator<Item = u32> {

@@ -208,6 +208,18 @@ fn plugins_run_while_the_program_does_and_are_stopped_after_it() {
 }
 
 #[test]
+fn a_program_that_ends_while_plugins_are_being_started_leaves_none_to_be_killed() {
+    let sandbox = Sandbox::new();
+    for n in 0..20 {
+        sandbox.plugin(format!("all_{n}.sh"), SLEEPING);
+    }
+    for _ in 0..20 {
+        let done = sandbox.launcher(["run", "--format=json", "plugins", "--", "sleep", "0.01"]).output();
+        assert!(done.events("killed").is_empty(), "{}", done.text());
+    }
+}
+
+#[test]
 fn a_program_that_minds_no_signal_is_not_killed() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     let script = "trap 'echo term' TERM; echo begun; until [ -e go ]; do sleep 0.02; done; exit 4";
@@ -318,11 +330,7 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
         let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).args(program).start();
         running.wait_for_stdout("] ready");
         running.wait_for_stdout("begun");
-        let children = processes::children_of(running.pid());
-        let supervisor = children
-            .into_iter()
-            .find(|pid| processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER)));
-        let victim = if guard { running.pid() } else { supervisor.expect("a supervisor") };
+        let victim = if guard { running.pid() } else { running.supervisor() };
         sandbox::send("KILL", &[victim]);
         if guard {
             sandbox.assert_nothing_left(Duration::from_millis(500) + sandbox::margin());
@@ -330,6 +338,34 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
             assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::margin()).status.code(), Some(137));
             sandbox.assert_nothing_left(Duration::ZERO);
         }
+    }
+}
+
+#[test]
+fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
+    for victim in ["program", "supervisor", "guard", "witness"] {
+        let sandbox = Sandbox::new();
+        let program = "echo $$ >pid; exec sleep 1000";
+        let running = sandbox.launcher(["run", "--grace-period", "0.5", "--", "sh", "-c", program]).start();
+        let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
+        let named = |pid: &u32| processes::name(*pid) == "plugin-witness";
+        wait_for("the guard has a witness", || processes::children_of(running.pid()).iter().any(named));
+        let witness = processes::children_of(running.pid()).into_iter().find(named).expect("just seen");
+        let supervisor = running.supervisor();
+        let pid = match victim {
+            "program" => program,
+            "supervisor" => supervisor,
+            "guard" => running.pid(),
+            _ => witness,
+        };
+        sandbox::send("KILL", &[pid]);
+        if victim == "witness" {
+            wait_for("it was reaped", || processes::read(witness).is_none());
+            assert!(processes::is_alive(program), "nobody else is concerned");
+            sandbox::send("KILL", &[program]);
+        }
+        running.wait_within(Duration::from_millis(500) + sandbox::margin());
+        sandbox.assert_nothing_left(if victim == "guard" { sandbox::margin() } else { Duration::ZERO });
     }
 }
 

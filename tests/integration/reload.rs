@@ -204,6 +204,101 @@ fn what_can_be_read_once_only_stays() {
     }
 }
 
+/// A link to itself: it is there, and cannot be read.
+fn make_unreadable(sandbox: &Sandbox, path: &str) {
+    fs::rename(sandbox.path(path), sandbox.path("aside")).expect("moved");
+    sandbox.link(sandbox.path(path), path);
+}
+
+#[test]
+fn what_cannot_be_read_for_now_runs_on() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1")), ("all_tool", &*plugin("v1"))]);
+    for (number, name) in ["all_x.sh", "all_tool"].into_iter().enumerate() {
+        let running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).start();
+        let pid = runs(&running, name, "v1");
+        let other = runs(&running, ["all_tool", "all_x.sh"][number], "v1");
+        make_unreadable(&sandbox, &format!("plugins/{name}"));
+        running.signal("HUP");
+        running.wait_for_stdout("reloaded: 0 started, 0 restarted, 0 stopped, 2 unchanged");
+        assert!(processes::is_alive(pid), "{name}");
+        // The control: what is gone is stopped.
+        fs::remove_file(sandbox.path(format!("plugins/{name}"))).expect("removed");
+        running.signal("HUP");
+        running.wait_for_stdout("reloaded: 0 started, 0 restarted, 1 stopped, 1 unchanged");
+        wait_for("it is gone", || !processes::is_alive(pid));
+        assert!(processes::is_alive(other));
+        fs::rename(sandbox.path("aside"), sandbox.path(format!("plugins/{name}"))).expect("moved back");
+    }
+}
+
+#[test]
+fn names_tell_plugins_apart_also_from_those_that_were_not_found() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a/all_x", plugin("a"));
+    sandbox.write("b/ignored.txt", "");
+    let run = || sandbox.launcher(["run", "--grace-period", "20", "a", "b"]).start();
+    // Of a directory that cannot be read.
+    let running = run();
+    let first = runs(&running, "all_x", "a");
+    make_unreadable(&sandbox, "a");
+    sandbox.write("b/all_x", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "b/all_x", "b");
+    assert!(processes::is_alive(first));
+    running.signal("TERM");
+    running.wait();
+    // Of a file that cannot be run any more.
+    fs::remove_file(sandbox.path("a")).expect("removed");
+    fs::rename(sandbox.path("aside"), sandbox.path("a")).expect("moved back");
+    fs::remove_file(sandbox.path("b/all_x")).expect("removed");
+    let running = run();
+    let first = runs(&running, "all_x", "a");
+    sandbox.write("a/all_x", "#!/nowhere/interpreter\n");
+    sandbox.write("b/all_x", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "b/all_x", "b");
+    assert!(processes::is_alive(first));
+}
+
+#[test]
+fn one_that_comes_back_does_not_take_the_name_of_who_came_meanwhile() {
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho \"deaf $$\"\nwhile :; do sleep 0.05; done\n";
+    let sandbox = Sandbox::new();
+    sandbox.write("a/all_x.sh", deaf);
+    sandbox.write("b/ignored.txt", "");
+    let running = sandbox.launcher(["run", "--grace-period", "2", "a", "b"]).start();
+    runs(&running, "all_x.sh", "deaf");
+    fs::rename(sandbox.path("a/all_x.sh"), sandbox.path("aside")).expect("moved");
+    sandbox.write("b/all_x.sh", plugin("b"));
+    running.signal("HUP");
+    runs(&running, "all_x.sh", "b");
+    fs::rename(sandbox.path("aside"), sandbox.path("a/all_x.sh")).expect("moved back");
+    running.signal("HUP");
+    runs(&running, "a/all_x.sh", "deaf");
+}
+
+#[test]
+fn a_warning_of_the_configuration_is_said_once() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    let write = |extra: &str| {
+        let text = format!("plugin_locations: [plugins]\nextra_config:\n  plugin.launcher.colour: red\n{extra}");
+        sandbox.write("lmcache.yaml", text)
+    };
+    write("");
+    let running = sandbox.launcher(["run", "--grace-period", "20", "--config", "lmcache.yaml"]).start();
+    runs(&running, "all_x.sh", "v1");
+    let reload = |counts: &str| {
+        running.signal("HUP");
+        running.wait_for_stdout(counts);
+    };
+    reload("reloaded: 0 started, 0 restarted, 0 stopped, 1 unchanged");
+    assert_eq!(running.stdout().matches("plugin.launcher.colour").count(), 1, "{}", running.stdout());
+    write("  plugin.launcher.size: small\n");
+    reload("reloaded: 0 started, 1 restarted, 0 stopped, 0 unchanged");
+    assert_eq!(running.stdout().matches("plugin.launcher.colour").count(), 1, "{}", running.stdout());
+    assert_eq!(running.stdout().matches("plugin.launcher.size").count(), 1, "{}", running.stdout());
+}
+
 const NESTED: &str = "#!/bin/sh\necho nested\nexec \"$LAUNCHER\" run --grace-period 1 OTHER\n";
 
 #[test]

@@ -286,9 +286,11 @@ fn a_launcher_in_a_namespace_of_its_own_has_nothing_in_common_with_the_one_above
     let staying = "#!/bin/sh\necho here\nexec sleep 1000\n";
     let sandbox = Sandbox::with([("all_crashing.sh", crashing), ("all_staying.sh", staying)]);
     sandbox.write("inner/all_crashing_within.sh", crashing);
-    sandbox.write("inner/all_staying_within.sh", staying);
-    sandbox
-        .plugin("all_nested.sh", "#!/bin/sh\nexec \"$LAUNCHER\" run --restart on-failure --grace-period 0.2 inner\n");
+    // The first, as the one that crashes is above; and each launcher has number 1 where it is.
+    sandbox.write("inner/all_a_staying_within.sh", staying);
+    let inner = "exec unshare --pid --fork --mount-proc --kill-child";
+    let nested = format!("#!/bin/sh\n{inner} \"$LAUNCHER\" run --restart on-failure --grace-period 0.2 inner\n");
+    sandbox.plugin("all_nested.sh", nested);
     let command = [sandbox::LAUNCHER, "run", "--restart", "on-failure", "--grace-period", "0.2", "plugins"];
     let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let running = crate::namespace::command(&sandbox, &kinds, &command).start();
@@ -299,5 +301,5 @@ fn a_launcher_in_a_namespace_of_its_own_has_nothing_in_common_with_the_one_above
     wait_for("restarts of both", || restarts("all_crashing") >= 3 && restarts("all_crashing_within") >= 3);
     let text = running.stdout();
     assert_eq!(text.matches("[all_staying.sh] here\n").count(), 1, "{text}");
-    assert_eq!(text.matches("[all_staying_within.sh] here\n").count(), 1, "{text}");
+    assert_eq!(text.matches("[all_a_staying_within.sh] here\n").count(), 1, "{text}");
 }

@@ -347,9 +347,10 @@ impl Running<'_> {
     /// The only child process of the launcher.
     pub fn supervisor(&self) -> u32 {
         let mut children = Vec::new();
-        wait_for("the launcher has one child", || {
+        wait_for("the launcher has a supervisor", || {
             children = processes::children_of(self.pid());
-            children.len() == 1
+            children.retain(|pid| processes::name(*pid) == "plugin-supervis");
+            !children.is_empty()
         });
         children[0]
     }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
 
@@ -63,6 +64,72 @@ fn a_fifo_in_place_of_the_configuration_holds_up_nothing() {
     running.signal("HUP");
     running.wait_for_stdout("not reloaded");
     assert_stops(running);
+}
+
+/// Runs a command beside a file system that never answers, like a network file system whose server is gone, and says when
+/// somebody waits for it.
+const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
+    fuse = os.open('/dev/fuse', os.O_RDWR)\n\
+    options = f'fd={fuse},rootmode=40000,user_id=0,group_id=0'.encode()\n\
+    os.mkdir('hung')\n\
+    assert ctypes.CDLL(None, use_errno=True).mount(b'hung', b'hung', b'fuse', 0, options) == 0, ctypes.get_errno()\n\
+    launcher = subprocess.Popen(sys.argv[1:])\n\
+    def waits(stat):\n    \
+        try: return ') D ' in open(stat).read()\n    \
+        except OSError: return False\n\
+    while launcher.poll() is None:\n    \
+        time.sleep(0.02)\n    \
+        if any(map(waits, glob.glob('/proc/[0-9]*/task/*/stat'))):\n        \
+            print('hangs', flush=True)\n        \
+            break\n\
+    sys.exit(launcher.wait())\n";
+
+/// The launcher with these arguments, beside `hung`, until its standard input ends.
+fn beside_what_hangs<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Running<'s> {
+    sandbox.write("hanging.py", HANGING);
+    let kinds = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    let command = ["python3", "hanging.py", sandbox::LAUNCHER, "run", "--parent-fd", "0", "--grace-period", GRACE];
+    namespace::command(sandbox, &kinds, &[&command, arguments].concat()).stdin(Stdio::piped()).start()
+}
+
+#[test]
+fn a_file_system_that_never_answers_holds_up_no_stop() {
+    // Plugins are started when all locations were searched.
+    let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
+    let mut running = beside_what_hangs(&sandbox, &["plugins", "hung"]);
+    running.wait_for_stdout("hangs");
+    running.close_stdin();
+    let done = running.wait_within(limit());
+    assert_eq!(done.status.code(), Some(0));
+    assert!(!done.text().contains("started"), "the control: {}", done.text());
+    // As the configuration, or one of its locations, that is read again.
+    for place in ["hung/lmcache.yaml", "elsewhere"] {
+        let plugin = "#!/bin/sh\necho ready\nuntil [ -e go ]; do sleep 0.02; done\n\
+            kill -HUP $(cut -d ' ' -f 4 /proc/$PPID/stat)\nexec sleep 1000\n";
+        let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+        sandbox.write("elsewhere", "plugin_locations: [plugins, hung]\n");
+        sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+        let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml"]);
+        running.wait_for_stdout("] ready");
+        fs::remove_file(sandbox.path("lmcache.yaml")).expect("removed");
+        sandbox.link(place, "lmcache.yaml");
+        sandbox.write("go", "");
+        running.wait_for_stdout("hangs");
+        running.close_stdin();
+        let done = running.wait_within(limit());
+        assert_eq!(done.status.code(), Some(0), "{place}");
+        assert!(!done.text().contains("reloaded"), "the control: {place}: {}", done.text());
+    }
+}
+
+#[test]
+fn a_file_system_that_never_answers_keeps_no_program_from_running() {
+    let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
+    let program = "until grep -q ') D ' /proc/$PPID/task/*/stat; do sleep 0.02; done; echo program; exit 5";
+    let running = beside_what_hangs(&sandbox, &["plugins", "hung", "--", "sh", "-c", program]);
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(5));
+    assert!(done.text().contains("program\n") && !done.text().contains("started"), "{}", done.text());
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! Who holds on to the launcher's own processes: by their descriptors, as a tracer. It takes the rights of root, which
+//! every test has in namespaces of its own; without them it is refused. Each script says first that it holds, or cannot.
+
+use crate::namespace;
+use crate::sandbox::{Sandbox, wait_for};
+
+const PLUGIN: &str = "#!/bin/sh\n(setsid sleep 1000 &)\necho $$ >leader\nexec sleep 1000\n";
+
+/// What the scripts have in common. They are PID 1 of the namespace, so that all that is left is theirs to find.
+const COMMON: &str = "import ctypes, os, signal, subprocess, time\n\
+    libc = ctypes.CDLL(None, use_errno=True)\n\
+    def stat(pid):\n    \
+        try: text = open(f'/proc/{pid}/stat').read()\n    \
+        except OSError: return None\n    \
+        name, _, rest = text.partition('(')[2].rpartition(')')\n    \
+        state, parent = rest.split()[:2]\n    \
+        return name, state, int(parent)\n\
+    def pids(): return [int(pid) for pid in os.listdir('/proc') if pid.isdigit()]\n\
+    def living(but): return [pid for pid in pids() if pid not in but and (stat(pid) or ('', 'Z'))[1] != 'Z']\n\
+    def wait(condition, seconds):\n    \
+        end = time.monotonic() + seconds\n    \
+        while not condition() and time.monotonic() < end: time.sleep(0.02)\n    \
+        return condition()\n\
+    command = [os.environ['LAUNCHER'], 'run', '--parent-pid', '0', '--grace-period', '0.3', 'plugins']\n\
+    launcher = subprocess.Popen(command)\n\
+    guard = launcher.pid\n\
+    assert wait(lambda: os.path.exists('leader'), 60)\n\
+    supervisor = next(pid for pid in pids() if (stat(pid) or ('', '', 0))[2] == guard)\n";
+
+/// Runs the script after what is common to all, and returns what it said.
+fn holding(script: &str) -> String {
+    let sandbox = Sandbox::with([("all_x.sh", PLUGIN)]);
+    sandbox.write("holding.py", [COMMON, script].concat());
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let running = namespace::command(&sandbox, &kinds, &["python3", "holding.py"]).start();
+    wait_for("it has ended", || running.stdout().contains("status "));
+    running.stdout()
+}
+
+#[test]
+fn descriptors_that_another_process_holds_open_hide_no_death() {
+    for (victim, status) in [("guard", "-9"), ("supervisor", "137")] {
+        let text = holding(&format!(
+            "PIDFD_GETFD = 438\n\
+             held = 0\n\
+             for pid in guard, supervisor:\n    \
+                 pidfd = os.pidfd_open(pid)\n    \
+                 held += sum(libc.syscall(PIDFD_GETFD, pidfd, int(fd), 0) >= 0 for fd in os.listdir(f'/proc/{{pid}}/fd'))\n\
+             print('control: holds', held > 20, flush=True)\n\
+             os.kill({victim}, signal.SIGKILL)\n\
+             status = launcher.wait()\n\
+             print('gone', wait(lambda: not living([1]), 10), 'status', status, flush=True)\n"
+        ));
+        assert!(text.contains("control: holds True"), "{text}");
+        assert!(text.contains(&format!("gone True status {status}\n")), "{text}");
+    }
+}
+
+#[test]
+fn a_supervisor_that_its_tracer_holds_even_when_it_is_dead_is_taken_over() {
+    let text = holding(
+        "PTRACE_SEIZE = 0x4206\n\
+         assert libc.ptrace(PTRACE_SEIZE, supervisor, 0, 0) == 0, ctypes.get_errno()\n\
+         os.kill(supervisor, signal.SIGKILL)\n\
+         wait(lambda: stat(supervisor)[1] == 'Z', 10)\n\
+         print('gone', wait(lambda: not living([1, guard]), 10), flush=True)\n\
+         launcher.wait(20)\n\
+         print('control:', stat(supervisor)[1], 'status', launcher.returncode, flush=True)\n",
+    );
+    assert!(text.contains("gone True\ncontrol: Z status 137\n"), "{text}");
+}
+
+#[test]
+fn neither_of_its_processes_can_be_opened_or_traced_by_the_same_user() {
+    let looking = "#!/usr/bin/env python3\n\
+        import ctypes, os\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        def holds(pid):\n    \
+            try: os.readlink(f'/proc/{pid}/fd/0')\n    \
+            except PermissionError: opened = False\n    \
+            else: opened = True\n    \
+            PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17\n    \
+            return opened, libc.ptrace(PTRACE_SEIZE, pid, 0, 0) == 0\n\
+        child = os.fork()\n\
+        if child == 0:\n    \
+            os.execvp('sleep', ['sleep', '1000'])\n\
+        supervisor = os.getppid()\n\
+        guard = int(open(f'/proc/{supervisor}/stat').read().rpartition(')')[2].split()[1])\n\
+        while open(f'/proc/{child}/comm').read() != 'sleep\\n': pass\n\
+        print('guard', holds(guard), 'supervisor', holds(supervisor), 'control', holds(child), flush=True)\n";
+    let sandbox = Sandbox::with([("all_x.py", looking)]);
+    let ordinary = "exec setpriv --securebits +noroot,+noroot_locked --inh-caps -all --bounding-set -all";
+    let script = format!("{ordinary} \"$LAUNCHER\" run --grace-period 0.3 plugins");
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let done = namespace::command(&sandbox, &kinds, &["sh", "-c", &script]).output();
+    let said = "guard (False, False) supervisor (False, False) control (True, True)";
+    assert!(done.text().contains(said), "{}", done.text());
+}

@@ -9,7 +9,7 @@ mod takeover;
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
 use crate::control::address::{self, Address};
-use crate::descendants;
+use crate::descendants::{self, Process};
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 /// it, and a service manager signals every process of a container one by one.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// For so long is a sender waited for who has not come to rest, and may be about to signal the next process.
-const IN_ALL: Duration = Duration::from_millis(500);
+const AT_WORK: Duration = Duration::from_millis(500);
+/// As long as that for one of whom nothing can be known: he is in another PID namespace, as who stops a container is.
+const UNSEEN: Duration = Duration::from_millis(200);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
@@ -253,12 +255,12 @@ impl Guard {
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
     fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
         let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
-        let came_to_all = self.witness.as_ref().map_or(Vec::new(), |witness| witness.ask(&about));
+        let came_to_all = self.witness.as_mut().map_or(Vec::new(), |witness| witness.ask(&about));
         for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
             if came_to_all.get(index) == Some(&true) {
                 continue;
             }
-            if at.elapsed() < IN_ALL && is_busy(sender) {
+            if at.elapsed() < patience_with(sender) {
                 self.gather((number, sender), at);
             } else {
                 self.tell(Order::Signal(number));
@@ -448,9 +450,14 @@ impl Guard {
     }
 }
 
-/// Whether a process is neither waiting for anything nor gone. Where /proc cannot say, it is not.
-fn is_busy(pid: Pid) -> bool {
-    descendants::process(pid).is_some_and(|process| matches!(process.state, b'R' | b'D'))
+/// How long it may take until a signal of this sender has reached all that he means.
+fn patience_with(sender: Pid) -> Duration {
+    let is_at_work = |process: Process| matches!(process.state, b'R' | b'D');
+    match sender {
+        0 => UNSEEN,
+        pid if descendants::process(pid).is_some_and(is_at_work) => AT_WORK,
+        _ => TOGETHER,
+    }
 }
 
 /// The moment after this time; far away where it is too long to be counted.

@@ -225,7 +225,7 @@ impl Log {
     /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
-        let is_idle = queue.is_empty() && !self.is_running.get();
+        let is_idle = !queue.has_orders.load(Ordering::Acquire) && !self.is_running.get();
         if !is_idle {
             let time = queue.now();
             queue.push(Order::Finish { time });

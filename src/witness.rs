@@ -4,7 +4,7 @@
 //!
 //! It wakes the guard when PROGRAM has ended: its parent, the supervisor, may have been stopped, and the guard as well.
 
-use crate::sys::{self, Fork, Interest, Origin, Pid, Signals, signal};
+use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,8 +21,9 @@ const MEMORY: usize = 64;
 
 /// A signal and its sender: who signals a group, or one process after the other, is the same for all of them.
 pub type Sent = (i32, Pid);
-/// Number and pid.
-const SENT: usize = 8;
+/// In a question and its answer: the signal, the number of the question and, in the answer, whether the signal has come.
+const WORD: usize = 8;
+const HAS_COME: u64 = 1 << 16;
 /// In the place of a signal: not asked about, but the process that is to be watched.
 const WATCH: i32 = 0;
 
@@ -30,6 +31,7 @@ const WATCH: i32 = 0;
 pub struct Witness {
     socket: UnixStream,
     pid: Pid,
+    questions: u8,
 }
 
 impl Witness {
@@ -52,7 +54,7 @@ impl Witness {
                 }
                 std::process::exit(0);
             }
-            Fork::Parent(pid) => Ok(Witness { socket, pid }),
+            Fork::Parent(pid) => Ok(Witness { socket, pid, questions: 0 }),
         }
     }
 
@@ -67,21 +69,25 @@ impl Witness {
 
     /// Has it wake us when this process has ended, unless it is dismissed before.
     pub fn watch(&self, program: Pid) {
-        let _ = (&self.socket).write_all(&encode(&(WATCH, program)));
+        let _ = (&self.socket).write_all(&encode(&(WATCH, program), 0).to_ne_bytes());
     }
 
-    /// Which of these signals the witness has had, too, which it then forgets. None where it is gone.
-    pub fn ask(&self, about: &[Sent]) -> Vec<bool> {
-        let mut answer = vec![0; about.len()];
-        // An answer that came too late is not of this question.
-        while sys::is_ready(self.socket.as_fd(), Interest::Readable) {
-            if !matches!((&self.socket).read(&mut [0; MEMORY]), Ok(1..)) {
-                break;
+    /// Which of these signals the witness has had, too, which it then forgets. Those that are not answered for are missing.
+    pub fn ask(&mut self, about: &[Sent]) -> Vec<bool> {
+        self.questions = self.questions.wrapping_add(1);
+        let question: Vec<u8> = about.iter().flat_map(|sent| encode(sent, self.questions).to_ne_bytes()).collect();
+        let mut answers = Vec::new();
+        let mut word = [0; WORD];
+        let mut answered = self.socket.write_all(&question);
+        while answered.is_ok() && answers.len() < about.len() {
+            answered = self.socket.read_exact(&mut word);
+            let answer = u64::from_ne_bytes(word);
+            // One that came too late is not of this question.
+            if answered.is_ok() && (answer >> 8) as u8 == self.questions {
+                answers.push(answer & HAS_COME != 0);
             }
         }
-        let question: Vec<u8> = about.iter().flat_map(encode).collect();
-        let answered = (&self.socket).write_all(&question).and_then(|()| (&self.socket).read_exact(&mut answer));
-        answer.into_iter().map(|has_come| answered.is_ok() && has_come == 1).collect()
+        answers
     }
 }
 
@@ -113,27 +119,28 @@ fn testify(mut guard: UnixStream) {
     }
 }
 
-/// One byte for each signal that was asked about.
+/// One word for each signal that was asked about.
 fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<OwnedFd>) -> io::Result<()> {
-    let mut question = [0; MEMORY * SENT];
+    let mut question = [0; MEMORY * WORD];
     let count = match guard.read(&mut question)? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
         count => count,
     };
-    let mut about: Vec<Sent> = question[..count].chunks_exact(SENT).map(decode).collect();
-    for (_, pid) in about.extract_if(.., |(number, _)| *number == WATCH) {
-        *program = sys::pidfd_open(pid).ok();
+    let words = question[..count].chunks_exact(WORD).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
+    let (watched, words): (Vec<u64>, Vec<u64>) = words.partition(|word| decode(*word).0 == WATCH);
+    if let Some(word) = watched.last() {
+        *program = sys::pidfd_open(decode(*word).1).ok();
     }
-    let answer: Vec<u8> = about.iter().map(|sent| u8::from(seen.contains(sent))).collect();
-    seen.retain(|sent| !about.contains(sent));
-    guard.write_all(&answer)
+    let answer = |word: &u64| if seen.contains(&decode(*word)) { *word | HAS_COME } else { *word };
+    let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
+    seen.retain(|sent| !words.iter().any(|word| decode(*word) == *sent));
+    guard.write_all(&answers)
 }
 
-fn encode((number, sender): &Sent) -> [u8; SENT] {
-    (*number as u64 | (*sender as u64) << 32).to_ne_bytes()
+fn encode((number, sender): &Sent, question: u8) -> u64 {
+    *number as u64 | u64::from(question) << 8 | (*sender as u64) << 32
 }
 
-fn decode(bytes: &[u8]) -> Sent {
-    let both = bytes.try_into().map_or(0, u64::from_ne_bytes);
-    (both as i32, (both >> 32) as Pid)
+fn decode(word: u64) -> Sent {
+    ((word & 0xff) as i32, (word >> 32) as Pid)
 }

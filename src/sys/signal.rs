@@ -75,7 +75,7 @@ impl SignalState {
             // The kernel's struct sigaction: handler, flags, restorer, mask.
             let action = [handler, 0, 0, 0];
             // SAFETY: `action` is valid for the call.
-            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE]) }
+            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE, 0]) }
         };
         for number in [BUS, SEGV, PIPE] {
             let _ = set(number, libc::SIG_DFL);
@@ -85,7 +85,7 @@ impl SignalState {
         }
         let (how, mask) = (libc::SIG_SETMASK as usize, &raw const self.mask);
         // SAFETY: the mask is valid for the call.
-        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE]) };
+        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE, 0]) };
     }
 }
 
@@ -134,8 +134,8 @@ pub fn block_signals(open: &[i32]) -> SignalState {
     inherited
 }
 
-/// Blocks all signals for this thread. libc opens the two that it uses itself (33 and 34) when a process gets its second
-/// thread, and either would end the process.
+/// Blocks all signals for this thread, which has just begun, or has started another: libc opens the two that it uses
+/// itself (33 and 34) when a process gets its second thread, and either would end the process.
 pub fn block_signals_of_thread() {
     // SAFETY: the set is valid for the call.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &libc::SigSet::FULL, ptr::null_mut()) };

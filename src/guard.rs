@@ -95,6 +95,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 program_pid: None,
                 program_end: None,
                 has_program,
+                has_begun: false,
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
@@ -138,6 +139,8 @@ struct Guard {
     program_pid: Option<Pid>,
     program_end: Option<Change>,
     has_program: bool,
+    /// The supervisor has all that it works with.
+    has_begun: bool,
     is_hang_up_ignored: bool,
     had_terminal: bool,
     /// The longest that any plugin has.
@@ -317,7 +320,10 @@ impl Guard {
         }
         for report in received.messages {
             match report {
-                Report::GracePeriod(longest) => self.grace_period = longest,
+                Report::GracePeriod(longest) => {
+                    self.grace_period = longest;
+                    self.has_begun = true;
+                }
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
@@ -404,9 +410,15 @@ impl Guard {
         self.take_reports(None);
         self.dismiss_witness();
         let status = match change {
-            Change::Exited(status) => status as u8,
+            Change::Exited(status) => {
+                // PROGRAM may run already.
+                if !self.has_begun {
+                    takeover::stop_everything(None, self.grace_period, &self.signals);
+                }
+                status as u8
+            }
             Change::Signaled(number) => {
-                takeover::stop_everything(number, self.grace_period, &self.signals);
+                takeover::stop_everything(Some(number), self.grace_period, &self.signals);
                 128 + number as u8
             }
         };

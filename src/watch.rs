@@ -107,7 +107,7 @@ impl Watch {
         self.is_exhausted.then(|| "no more inotify watches (fs.inotify.max_user_watches)".into())
     }
 
-    /// Takes what has happened, and says whether any of it matters.
+    /// Takes some of what has happened, and says whether any of it matters.
     pub fn take(&self) -> bool {
         let mut matters = false;
         self.inotify.take(|id, name| {

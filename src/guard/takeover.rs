@@ -1,4 +1,4 @@
-//! The supervisor was killed, and what it ran is ours now.
+//! The supervisor was killed, or could not begin, and what it ran is ours now.
 
 use crate::answer;
 use crate::descendants::{Step, Stop, View};
@@ -6,8 +6,8 @@ use crate::sys::{self, Reaped, Signals, signal};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Stops all that is below us. `number` is the signal by which the supervisor ended.
-pub fn stop_everything(number: i32, grace_period: Duration, signals: &Signals) {
+/// Stops all that is below us. `number` is the signal by which the supervisor was killed, if it was.
+pub fn stop_everything(number: Option<i32>, grace_period: Duration, signals: &Signals) {
     let view = View::open(sys::own_pid());
     let now = Instant::now();
     let mut stop = Stop::begin(now, now + grace_period, &[]);
@@ -27,7 +27,9 @@ pub fn stop_everything(number: i32, grace_period: Duration, signals: &Signals) {
             return;
         }
         // Not before everything was asked to end.
-        if !std::mem::replace(&mut has_spoken, true) {
+        if let Some(number) = number
+            && !std::mem::replace(&mut has_spoken, true)
+        {
             answer::complain(&format!("the supervisor was killed by {}; stopping what it ran", signal::name(number)));
         }
         let timeout = stop.deadline().saturating_duration_since(Instant::now());

@@ -59,26 +59,22 @@ impl Inotify {
         check(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) })
     }
 
-    /// Tells `note` of all that has happened: in which directory, to which name; to the directory itself where that is
-    /// empty. The number is -1 where the kernel had to leave something out.
+    /// Tells `note` of what has happened: in which directory, to which name; to the directory itself where that is empty. The
+    /// number is -1 where the kernel had to leave something out. What is left is for the next call: who writes there all
+    /// the time would never be read to the end.
     pub fn take(&self, mut note: impl FnMut(WatchId, &[u8])) {
         let mut bytes = [0u8; 16 * 1024];
-        loop {
-            // SAFETY: `bytes` is as long as the count says.
-            let read = unsafe { libc::read(self.0.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len()) };
-            let Some(mut rest) = usize::try_from(read).ok().and_then(|count| bytes.get(..count)) else { return };
-            // struct inotify_event: wd, mask, cookie, len, and a name of so many bytes, filled up with NUL.
-            while let Some((head, behind)) = rest.split_first_chunk::<16>() {
-                let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-                let Some((name, next)) = behind.split_at_checked(word(12) as usize) else { break };
-                rest = next;
-                if word(4) & IN_IGNORED == 0 {
-                    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-                    note(word(0).cast_signed(), &name[..end]);
-                }
-            }
-            if read == 0 {
-                return;
+        // SAFETY: `bytes` is as long as the count says.
+        let read = unsafe { libc::read(self.0.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len()) };
+        let Some(mut rest) = usize::try_from(read).ok().and_then(|count| bytes.get(..count)) else { return };
+        // struct inotify_event: wd, mask, cookie, len, and a name of so many bytes, filled up with NUL.
+        while let Some((head, behind)) = rest.split_first_chunk::<16>() {
+            let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            let Some((name, next)) = behind.split_at_checked(word(12) as usize) else { return };
+            rest = next;
+            if word(4) & IN_IGNORED == 0 {
+                let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+                note(word(0).cast_signed(), &name[..end]);
             }
         }
     }

@@ -342,6 +342,29 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
 }
 
 #[test]
+fn a_launcher_that_cannot_begin_leaves_no_program() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
+    let mut began_in_vain = 0;
+    // From too few descriptors for PROGRAM to enough for all.
+    for descriptors in 8..28 {
+        sandbox.write("started", "");
+        let program = "sh -c 'echo >started; exec sleep 1000'";
+        let run = "exec \"$LAUNCHER\" run --parent-fd 0 --grace-period 0.3 plugins --";
+        // PROGRAM ignores what is ignored before, so that it has the time to say that it ran.
+        let script = format!("trap '' TERM; ulimit -n {descriptors}; {run} {program}");
+        let mut running = sandbox.command("sh", ["-c", &script]).stdin(Stdio::piped()).start();
+        wait_for("it runs, or has ended", || {
+            running.stdout().contains("ready") || running.stdout().contains("failed") || !running.is_running()
+        });
+        running.close_stdin();
+        let done = running.wait_within(Duration::from_millis(300) + sandbox::margin());
+        began_in_vain += usize::from(done.status.code() == Some(2) && !sandbox.read("started").is_empty());
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+    assert!(began_in_vain > 0, "the control: PROGRAM ran, and the launcher could not begin");
+}
+
+#[test]
 fn the_end_of_the_program_wakes_whoever_was_stopped() {
     for (guard, supervisor) in [(true, false), (false, true), (true, true)] {
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n(setsid sleep 1000 &)\necho ready\nexec sleep 1000\n")]);

@@ -291,6 +291,36 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_tears_no_character_and_waits_for_no_bad_one() {
+        for (bytes, expected) in [
+            (&b""[..], 0),
+            (b"abc", 3),
+            (b"a\xc3", 1),
+            (b"a\xc3\xa9", 3),
+            (b"a\xe2", 1),
+            (b"a\xe2\x82", 1),
+            (b"a\xe2\x82\xac", 4),
+            (b"a\xf0", 1),
+            (b"a\xf0\x9f", 1),
+            (b"a\xf0\x9f\x98", 1),
+            (b"a\xf0\x9f\x98\x80", 5),
+            (b"a\x80", 2),
+            (b"a\xff", 2),
+            (b"\xc3\xa9\x80", 3),
+            (b"\x80\x80\x80\x80", 4),
+        ] {
+            assert_eq!(character_boundary(bytes), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn a_line_end_has_one_carriage_return_at_most() {
+        for (line, expected) in [("", ""), ("a", "a"), ("a\r", "a"), ("\r", ""), ("\r\r", "\r"), ("\ra", "\ra")] {
+            assert_eq!(without_carriage_return(line.as_bytes()), expected.as_bytes(), "{line:?}");
+        }
+    }
+
+    #[test]
     fn the_limit_counts_the_line_without_its_end() {
         for end in ["\n", "\r\n", ""] {
             for (length, pieces) in [(65_535, 1), (65_536, 1), (65_537, 2), (131_072, 2), (131_073, 3)] {

@@ -15,6 +15,8 @@ pub struct Hunt {
     asked: Sorted<(Pid, u64)>,
     asked_groups: Sorted<Pid>,
     killed: Sorted<(Pid, u64)>,
+    /// All that was there when the first were asked has been asked, too.
+    has_asked_all: bool,
 }
 
 /// What SIGKILL came to.
@@ -47,9 +49,10 @@ impl Hunt {
     pub fn ask(&mut self, prey: &[Process]) {
         let mut cleaning_up = Sorted::new();
         let mut new = Vec::new();
+        let has_asked_all = std::mem::replace(&mut self.has_asked_all, true);
         for process in prey {
             let was_asked = self.asked.contains(identity(process)) || self.asked_groups.contains(process.group);
-            if was_asked || cleaning_up.contains(process.parent) {
+            if was_asked || has_asked_all && cleaning_up.contains(process.parent) {
                 cleaning_up.insert(process.pid);
             } else {
                 new.push(*process);

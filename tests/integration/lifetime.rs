@@ -325,7 +325,10 @@ fn what_a_killed_supervisor_ran_has_the_longest_grace_period() {
         let since = Instant::now();
         wait_for("the general grace period is long over", || since.elapsed() > Duration::from_millis(500));
         sandbox.write("go", "");
-        assert_eq!(running.wait().status.code(), Some(137));
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(137));
+        let told = "lmcache-plugin-launcher: the supervisor was killed by SIGKILL; stopping what it ran\n";
+        assert_eq!(done.stderr, told, "said once");
         assert!(sandbox.path("cleaned").exists(), "it was let clean up");
     }
 }
@@ -438,20 +441,20 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
         setsid --fork bash -c \"trap '$answer' TERM; echo >>left; while :; do sleep 0.02; done\" >/dev/null 2>&1\ndone\n";
     let deaf = "trap '' TERM\n(while :; do sleep 0.1; done) &\n\
         until [ -s left ] && [ $(wc -l <left) = 2 ]; do sleep 0.02; done\necho ready\nwhile :; do sleep 0.1; done\n";
-    let sandbox = Sandbox::with([("all_deaf.sh", &*format!("#!/bin/bash\n{left}{deaf}"))]);
+    // Runs its trap only when the other process of its group has ended.
+    let patient = "#!/bin/bash\nexec 2>/dev/null\ntrap 'echo trapped; exit 0' TERM\necho ready\nsleep 1000\n";
+    let sandbox = Sandbox::with([("all_deaf.sh", &*format!("#!/bin/bash\n{left}{deaf}")), ("all_patient.sh", patient)]);
     let script = "mount -t tmpfs none /proc && exec \"$LAUNCHER\" run --grace-period 0.5 plugins";
     let running = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
     running.wait_for_stdout("[all_deaf.sh] ready");
+    running.wait_for_stdout("[all_patient.sh] ready");
     running.signal("TERM");
     let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.text().matches(crate::hidden::NO_PROC).count(), 1, "{}", done.text());
     assert!(sandbox.path("heard").exists(), "what was left was asked to end");
+    assert_eq!(done.lines_of("all_patient.sh"), ["ready", "trapped"], "the whole group was asked");
     sandbox.assert_nothing_left(Duration::ZERO);
-}
-
-fn is_launcher(pid: &u32) -> bool {
-    processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER))
 }
 
 #[test]
@@ -468,7 +471,7 @@ fn an_idle_launcher_does_not_wake_up() {
         running.wait_for_stdout("] ready");
     }
     let supervisor = full.supervisor();
-    let is_witness = |pid: &u32| *pid != supervisor && is_launcher(pid);
+    let is_witness = |pid: &u32| processes::name(*pid) == "plugin-witness";
     let witness = processes::children_of(full.pid()).into_iter().find(is_witness).expect("a witness");
     let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
     // Once it has come to rest: nothing ticks, be it seldom.

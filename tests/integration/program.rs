@@ -3,13 +3,28 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::processes;
 use crate::sandbox::{self, Launch, Sandbox, wait_for};
 
 const SLEEPING: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+/// Says what signals come, and how many of each, until the third SIGRTMAX.
+const COUNTING: &str = "import os, signal, sys, time\n\
+    got = {}\n\
+    def count(number, frame):\n    \
+    name = signal.Signals(number).name\n    \
+    got[name] = got.get(name, 0) + 1\n    \
+    os.write(1, f'{name} {got[name]}\\n'.encode())\n    \
+    if name == 'SIGRTMAX' and got[name] == 3:\n        \
+    sys.exit(5)\n\
+    for name in os.environ['SIGNALS'].split():\n    \
+    signal.signal(getattr(signal, 'SIG' + name), count)\n\
+    os.write(1, b'counting\\n')\n\
+    while True:\n    \
+    time.sleep(1)\n";
 
 /// The launcher as nobody has had it ignore a signal: who runs these tests in the background of a shell has.
 fn with_default_signals<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Launch<'s> {
@@ -131,21 +146,8 @@ fn signals_of_a_program_are_neither_blocked_nor_ignored() {
 #[test]
 fn every_catchable_signal_reaches_the_program_exactly_once() {
     let signals = "HUP INT QUIT USR1 USR2 ALRM TERM CONT WINCH VTALRM PROF URG IO PWR RTMIN RTMAX";
-    let program = "import os, signal, sys, time\n\
-        got = {}\n\
-        def count(number, frame):\n    \
-            name = signal.Signals(number).name\n    \
-            got[name] = got.get(name, 0) + 1\n    \
-            os.write(1, f'{name} {got[name]}\\n'.encode())\n    \
-            if name == 'SIGRTMAX' and got[name] == 3:\n        \
-                sys.exit(5)\n\
-        for name in os.environ['SIGNALS'].split():\n    \
-            signal.signal(getattr(signal, 'SIG' + name), count)\n\
-        os.write(1, b'counting\\n')\n\
-        while True:\n    \
-            time.sleep(1)\n";
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    sandbox.write("program.py", program);
+    sandbox.write("program.py", COUNTING);
     let launch = sandbox.launcher(["run", "--quiet", "plugins", "--", "python3", "program.py"]);
     let running = launch.env("SIGNALS", signals).start();
     running.wait_for_stdout("counting");
@@ -163,6 +165,31 @@ fn every_catchable_signal_reaches_the_program_exactly_once() {
     let done = running.wait();
     assert_eq!(done.status.code(), Some(5));
     assert_eq!(done.text().lines().count(), 1 + 3 * signals.split(' ').count(), "none came twice: {}", done.text());
+}
+
+#[test]
+fn a_signal_to_the_whole_group_is_not_passed_on() {
+    let signals = "USR1 TERM INT ALRM";
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("program.py", COUNTING);
+    let alone_in_its_group = ["-e", "setpgrp(0, 0); exec @ARGV or die", sandbox::LAUNCHER];
+    let launch = sandbox.command("perl", alone_in_its_group);
+    let launch = launch.args(["run", "--quiet", "plugins", "--", "python3", "program.py"]);
+    let running = launch.env("SIGNALS", format!("{signals} RTMAX")).start();
+    running.wait_for_stdout("counting");
+    let group = format!("-{}", running.pid());
+    for name in signals.split(' ') {
+        assert!(Command::new("kill").args(["-s", name, "--", &group]).status().expect("kill runs").success());
+        running.wait_for_stdout(&format!("SIG{name} 1\n"));
+    }
+    // What is passed on is so in order: one that came twice would be there by now.
+    for round in 1..=3 {
+        running.signal("64");
+        running.wait_for_stdout(&format!("SIGRTMAX {round}\n"));
+    }
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(5));
+    assert_eq!(done.text().lines().count(), 1 + 4 + 3, "none came twice: {}", done.text());
 }
 
 #[test]
@@ -311,6 +338,27 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
             assert_eq!(running.wait_within(Duration::from_millis(500) + sandbox::margin()).status.code(), Some(137));
             sandbox.assert_nothing_left(Duration::ZERO);
         }
+    }
+}
+
+#[test]
+fn the_end_of_the_program_wakes_whoever_was_stopped() {
+    for (guard, supervisor) in [(true, false), (false, true), (true, true)] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n(setsid sleep 1000 &)\necho ready\nexec sleep 1000\n")]);
+        let program = "trap 'exit 3' USR1; echo $$ >pid; while :; do sleep 0.05; done";
+        let options = ["run", "--grace-period", "0.5", "plugins", "--", "sh", "-c", program];
+        let running = sandbox.launcher(options).start();
+        running.wait_for_stdout("] ready");
+        let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
+        let both = [(guard, running.pid()), (supervisor, running.supervisor())];
+        for (_, pid) in both.into_iter().filter(|(is_stopped, _)| *is_stopped) {
+            sandbox::send("STOP", &[pid]);
+            wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+        }
+        sandbox::send("USR1", &[program]);
+        let done = running.wait_within(Duration::from_millis(500) + sandbox::margin() * 2);
+        assert_eq!(done.status.code(), Some(3), "{guard} {supervisor}");
+        sandbox.assert_nothing_left(Duration::ZERO);
     }
 }
 

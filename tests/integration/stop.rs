@@ -1,5 +1,7 @@
 //! Stopping: at once where it can be, after the grace period where it must be, and never later.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use crate::processes;
@@ -163,6 +165,46 @@ fn every_process_below_gets_term_not_only_the_leader() {
     running.wait_for_stdout("] ready");
     running.signal("TERM");
     assert_eq!(running.wait().lines_of("all_x.sh"), ["ready", "trapped"]);
+}
+
+#[test]
+fn each_process_is_asked_once_and_each_that_is_killed_is_named() {
+    // Many a program takes the second SIGTERM for haste.
+    let plugin = "#!/usr/bin/perl\nuse POSIX;\n$| = 1;\nmy $who = 'leader';\n$SIG{TERM} = sub { print \"$who asked\\n\" };\n\
+        unless (fork) { setsid; $who = 'left' }\nprint \"$who ready\\n\";\nselect undef, undef, undef, 0.02 while 1;\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let running = sandbox.launcher(["run", "--grace-period", "0.5", "plugins"]).start();
+    running.wait_for_stdout("] leader ready");
+    running.wait_for_stdout("] left ready");
+    running.signal("TERM");
+    let done = running.wait();
+    let mut asked = done.lines_of("all_x.pl").split_off(2);
+    asked.sort();
+    assert_eq!(asked, ["leader asked", "left asked"]);
+    let killed = done.lines_of("launcher").into_iter().filter(|line| line.starts_with("killed"));
+    assert_eq!(killed.count(), 2, "{}", done.text());
+}
+
+#[test]
+fn who_may_not_be_signalled_is_named_and_left_behind() {
+    if fs::metadata("/proc/self").expect("proc").uid() != 0 {
+        // Only root can be another user as well.
+        return;
+    }
+    let plugin = "#!/bin/sh\nsetpriv --reuid 54321 --regid 54321 --clear-groups sleep 1000 >/dev/null 2>&1 &\n\
+        until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done\necho $! >other\nsleep 1000\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    let without_power = ["--inh-caps", "-kill", "--bounding-set", "-kill", sandbox::LAUNCHER];
+    let launch = sandbox.command("setpriv", without_power).args(["run", "--grace-period", "0.1", "plugins"]);
+    let running = launch.start();
+    let other = sandbox.wait_for_file("other").trim().parse().expect("a pid");
+    running.signal("TERM");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(1));
+    let warnings: Vec<String> = done.lines_of("launcher").into_iter().filter(|line| line.contains("warning")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains(&format!("pid {other}")), "{}", done.text());
+    assert!(processes::is_alive(other));
+    sandbox::send("KILL", &[other]);
 }
 
 #[test]

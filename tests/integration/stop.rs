@@ -310,6 +310,6 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
     wait_for("it is late", || since.elapsed() > Duration::from_millis(2_600));
     sandbox.write("go", "");
     sandbox.wait_for_file("left");
-    assert_eq!(running.wait_within(sandbox::margin() * 2).status.code(), Some(0));
+    assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
 }

@@ -190,7 +190,7 @@ stopped_rows! {
 
 /// Holds a process, whoever wakes it, until it is killed: as if its kernel call never returned. Who may not trace it stops
 /// it again and again, between which it runs for a moment.
-const HOLD: &str = "import ctypes, os, signal, sys\n\
+pub const HOLD: &str = "import ctypes, os, signal, sys\n\
     SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000\n\
     pid, libc = int(sys.argv[1]), ctypes.CDLL(None)\n\
     if libc.ptrace(SEIZE, pid, None, None) == 0 and libc.ptrace(INTERRUPT, pid, None, None) == 0:\n    \

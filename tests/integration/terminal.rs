@@ -316,7 +316,7 @@ fn ctrl_z_stops_a_launcher_without_a_program_and_fg_continues_it() {
 #[test]
 fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() {
     // The leader of the session, whose terminal goes; its status is asked for behind that.
-    let hang_up = "import os, pty, signal, sys, time\n\
+    let hang_up = "import os, pty, signal, subprocess, sys, time\n\
         child, terminal = pty.fork()\n\
         if child == 0:\n    \
             signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1] == 'nohup' else signal.SIG_DFL)\n    \
@@ -327,19 +327,28 @@ fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() 
             while text not in log():\n        \
                 time.sleep(0.02)\n\
         wait_for('] ready')\n\
+        if sys.argv[1] == 'held':\n    \
+            supervisor = open(f'/proc/{child}/task/{child}/children').read().strip()\n    \
+            subprocess.Popen([sys.executable, '-c', os.environ['HOLD'], supervisor])\n    \
+            while open(f'/proc/{supervisor}/stat').read().rsplit(') ')[1][0] not in 'tT':\n        \
+                time.sleep(0.02)\n\
         os.close(terminal)\n\
         if sys.argv[1] == 'nohup':\n    \
             os.kill(child, signal.SIGUSR1)\n    \
             wait_for('status all_x.sh: running')\n    \
             os.kill(child, signal.SIGTERM)\n\
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n";
-    for (told, reason) in [("plain", "the terminal hung up"), ("nohup", "SIGTERM")] {
+    for (told, reason) in [("plain", Some("the terminal hung up")), ("nohup", Some("SIGTERM")), ("held", None)] {
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
-        let command = ["-c", hang_up, told, crate::sandbox::LAUNCHER, "run", "--grace-period", "20", "plugins"];
-        let done = sandbox.command("python3", command).output();
-        assert_eq!(done.text(), "0\n", "{told}: {}", done.stderr);
+        let grace_period = if told == "held" { "0.3" } else { "20" };
+        let command = ["-c", hang_up, told, crate::sandbox::LAUNCHER, "run", "--grace-period", grace_period, "plugins"];
+        let done = sandbox.command("python3", command).env("HOLD", crate::lifetime::HOLD).output();
+        // Where the supervisor does not answer it is killed.
+        let status = if reason.is_none() { "137\n" } else { "0\n" };
+        assert_eq!(done.text(), status, "{told}: {}", done.stderr);
         let log = sandbox.read("log");
-        assert!(log.contains(&format!("[launcher] stopping: {reason}\n")), "{told}: {log}");
+        let is_told = |reason: &str| log.contains(&format!("[launcher] stopping: {reason}\n"));
+        assert!(reason.is_none_or(is_told), "{told}: {log}");
         sandbox.assert_nothing_left(std::time::Duration::ZERO);
     }
 }
@@ -347,11 +356,12 @@ fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() 
 #[test]
 fn labels_are_aligned_anew_after_a_reload() {
     let sandbox = Sandbox::with([("all_a.sh", SLEEPING)]);
-    let command = [crate::sandbox::LAUNCHER, "run", "--control", "s", "plugins"];
+    let command = [crate::sandbox::LAUNCHER, "run", "plugins"];
     let running = on_terminal(&sandbox, 80, &command).env("NO_COLOR", "1").start();
     running.wait_for_stdout("[launcher] started all_a.sh");
     sandbox.plugin("all_longer_than_all.sh", SLEEPING);
-    assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    // The terminal is there: nobody hung up.
+    crate::sandbox::send("HUP", &[launcher(&sandbox)]);
     running.wait_for_stdout("[launcher]               reloaded: 1 started");
     running.signal("TERM");
 }

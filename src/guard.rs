@@ -9,7 +9,7 @@ mod takeover;
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
 use crate::control::address::{self, Address};
-use crate::descendants;
+use crate::descendants::{self, Process};
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 /// it, and a service manager signals every process of a container one by one.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// For so long is a sender waited for who has not come to rest, and may be about to signal the next process.
-const IN_ALL: Duration = Duration::from_millis(500);
+const AT_WORK: Duration = Duration::from_millis(500);
+/// As long as that for one of whom nothing can be known: he is in another PID namespace, as who stops a container is.
+const UNSEEN: Duration = Duration::from_millis(200);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
@@ -201,7 +203,7 @@ impl Guard {
         match origin {
             // Of our children, or to wake us.
             Origin::Kernel => {}
-            Origin::Process(pid) if pid == self.supervisor => {}
+            Origin::Process(pid) if pid == self.supervisor || self.is_witness(pid) => {}
             Origin::Terminal if self.has_program => {
                 // What PROGRAM reads from the terminal fails from now on: it hears at once why.
                 if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
@@ -250,17 +252,21 @@ impl Guard {
     /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
     fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
         let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
-        let came_to_all = self.witness.as_ref().map_or(Vec::new(), |witness| witness.ask(&about));
+        let came_to_all = self.witness.as_mut().map_or(Vec::new(), |witness| witness.ask(&about));
         for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
             if came_to_all.get(index) == Some(&true) {
                 continue;
             }
-            if at.elapsed() < IN_ALL && is_busy(sender) {
+            if at.elapsed() < patience_with(sender) {
                 self.gather((number, sender), at);
             } else {
                 self.tell(Order::Signal(number));
             }
         }
+    }
+
+    fn is_witness(&self, pid: Pid) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
     }
 
     /// Where there is no PROGRAM there is nothing more to testify.
@@ -315,6 +321,9 @@ impl Guard {
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
+                    if let Some(witness) = &self.witness {
+                        witness.watch(pid);
+                    }
                     if let (Some(program), Some(epoll)) = (&self.program, epoll) {
                         let _ = epoll.add(program.as_fd(), PROGRAM);
                     }
@@ -393,10 +402,7 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports(None);
-        if let Some(witness) = self.witness.take() {
-            witness.dismiss();
-            sys::reap_killed(witness.pid());
-        }
+        self.dismiss_witness();
         let status = match change {
             Change::Exited(status) => status as u8,
             Change::Signaled(number) => {
@@ -404,6 +410,7 @@ impl Guard {
                 128 + number as u8
             }
         };
+        self.see_witness_go();
         if let Some(address) = &self.address {
             address.remove();
         }
@@ -417,11 +424,28 @@ impl Guard {
             None => status,
         }
     }
+
+    /// It was killed, and is gone before we are; unless a tracer or a frozen control group holds it.
+    fn see_witness_go(&mut self) {
+        let Some(witness) = self.witness.take() else { return };
+        let deadline = Instant::now() + LAST_MARGIN;
+        while sys::is_child(witness.pid()) && Instant::now() < deadline {
+            self.reap();
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(rest));
+            while self.signals.take().is_some() {}
+        }
+    }
 }
 
-/// Whether a process is neither waiting for anything nor gone. Where /proc cannot say, it is not.
-fn is_busy(pid: Pid) -> bool {
-    descendants::process(pid).is_some_and(|process| matches!(process.state, b'R' | b'D'))
+/// How long it may take until a signal of this sender has reached all that he means.
+fn patience_with(sender: Pid) -> Duration {
+    let is_at_work = |process: Process| matches!(process.state, b'R' | b'D');
+    match sender {
+        0 => UNSEEN,
+        pid if descendants::process(pid).is_some_and(is_at_work) => AT_WORK,
+        _ => TOGETHER,
+    }
 }
 
 /// The moment after this time; far away where it is too long to be counted.

@@ -138,12 +138,11 @@ impl Log {
         }
         let thread = Arc::clone(&self.thread);
         let work = move || {
-            sys::block_signals_of_thread();
             let Some(Thread { pump, has_lost, _end }) = lock(&thread).take() else { return };
             has_lost.store(pump.run(), Ordering::Release);
         };
-        match thread::Builder::new().stack_size(STACK).spawn(work) {
-            Ok(_) => self.is_running.set(true),
+        match sys::start_thread(thread::Builder::new().stack_size(STACK), work) {
+            Ok(()) => self.is_running.set(true),
             Err(error) if !self.has_complained.replace(true) => {
                 complain(&format!("the log waits for a thread: {}", plain(&error)));
             }
@@ -226,7 +225,7 @@ impl Log {
     /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
-        let is_idle = queue.is_empty() && !self.is_running.get();
+        let is_idle = !queue.has_orders.load(Ordering::Acquire) && !self.is_running.get();
         if !is_idle {
             let time = queue.now();
             queue.push(Order::Finish { time });

@@ -142,7 +142,6 @@ impl Supervisor {
         let _ = sys::lead_own_session();
         let started = Epoll::new()
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
-        sys::block_signals_of_thread();
         let (epoll, own_signals, log, loader) = match started {
             Ok(started) => started,
             Err(error) => {

@@ -20,7 +20,7 @@ pub use child::*;
 pub use descriptor::*;
 pub use inotify::*;
 pub use process::*;
-pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, block_signals_of_thread, deliver};
+pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver, start_thread};
 pub use socket::*;
 pub use terminal::*;
 pub use wait::*;

@@ -1,28 +1,37 @@
 //! Who else got a signal? kill(2) does not tell a process whether it alone was meant, or its whole group, or everything
 //! in its container. The witness is a process in our caller's group that does nothing but note all signals: what came
 //! there as well came to all, and PROGRAM, which is in the same group, has had it.
+//!
+//! It wakes the guard when PROGRAM has ended: its parent, the supervisor, may have been stopped, and the guard as well.
 
-use crate::sys::{self, Fork, Interest, Origin, Pid, Signals, signal};
+use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Duration;
 
 /// How long an answer may take, also where many processes wait for a processor. Nobody waits longer for a witness that
 /// was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long whoever hears of PROGRAM's end has to dismiss the witness.
+const DISMISSAL: Duration = Duration::from_millis(100);
 /// How many signals are remembered about which nobody has asked.
 const MEMORY: usize = 64;
 
 /// A signal and its sender: who signals a group, or one process after the other, is the same for all of them.
 pub type Sent = (i32, Pid);
-/// Number and pid.
-const SENT: usize = 8;
+/// In a question and its answer: the signal, the number of the question and, in the answer, whether the signal has come.
+const WORD: usize = 8;
+const HAS_COME: u64 = 1 << 16;
+/// In the place of a signal: not asked about, but the process that is to be watched.
+const WATCH: i32 = 0;
 
 /// The guard's end.
 pub struct Witness {
     socket: UnixStream,
     pid: Pid,
+    questions: u8,
 }
 
 impl Witness {
@@ -33,6 +42,8 @@ impl Witness {
     pub fn summon() -> io::Result<Witness> {
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        // Who was stopped takes nothing, either.
+        socket.set_write_timeout(Some(PATIENCE))?;
         let guard = sys::own_pid();
         match sys::fork()? {
             Fork::Child => {
@@ -43,7 +54,7 @@ impl Witness {
                 }
                 std::process::exit(0);
             }
-            Fork::Parent(pid) => Ok(Witness { socket, pid }),
+            Fork::Parent(pid) => Ok(Witness { socket, pid, questions: 0 }),
         }
     }
 
@@ -56,18 +67,27 @@ impl Witness {
         let _ = sys::kill(self.pid, signal::KILL);
     }
 
-    /// Which of these signals the witness has had, too, which it then forgets. None where it is gone.
-    pub fn ask(&self, about: &[Sent]) -> Vec<bool> {
-        let mut answer = vec![0; about.len()];
-        // An answer that came too late is not of this question.
-        while sys::is_ready(self.socket.as_fd(), Interest::Readable) {
-            if !matches!((&self.socket).read(&mut [0; MEMORY]), Ok(1..)) {
-                break;
+    /// Has it wake us when this process has ended, unless it is dismissed before.
+    pub fn watch(&self, program: Pid) {
+        let _ = (&self.socket).write_all(&encode(&(WATCH, program), 0).to_ne_bytes());
+    }
+
+    /// Which of these signals the witness has had, too, which it then forgets. Those that are not answered for are missing.
+    pub fn ask(&mut self, about: &[Sent]) -> Vec<bool> {
+        self.questions = self.questions.wrapping_add(1);
+        let question: Vec<u8> = about.iter().flat_map(|sent| encode(sent, self.questions).to_ne_bytes()).collect();
+        let mut answers = Vec::new();
+        let mut word = [0; WORD];
+        let mut answered = self.socket.write_all(&question);
+        while answered.is_ok() && answers.len() < about.len() {
+            answered = self.socket.read_exact(&mut word);
+            let answer = u64::from_ne_bytes(word);
+            // One that came too late is not of this question.
+            if answered.is_ok() && (answer >> 8) as u8 == self.questions {
+                answers.push(answer & HAS_COME != 0);
             }
         }
-        let question: Vec<u8> = about.iter().flat_map(encode).collect();
-        let answered = (&self.socket).write_all(&question).and_then(|()| (&self.socket).read_exact(&mut answer));
-        answer.into_iter().map(|has_come| answered.is_ok() && has_come == 1).collect()
+        answers
     }
 }
 
@@ -76,8 +96,11 @@ fn testify(mut guard: UnixStream) {
     sys::set_name(c"plugin-witness");
     let Ok(signals) = Signals::open() else { return };
     let mut seen: Vec<Sent> = Vec::new();
-    // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
-    while let Ok([is_asked, _]) = sys::wait_readable([Some(guard.as_fd()), Some(signals.as_fd())], None) {
+    let mut program = None;
+    loop {
+        let sources = [Some(guard.as_fd()), Some(signals.as_fd()), program.as_ref().map(AsFd::as_fd)];
+        let Ok([is_asked, _, has_program_ended]) = sys::wait_readable(sources, None) else { return };
+        // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
         while let Some(arrived) = signals.take() {
             if let Origin::Process(sender) = arrived.origin {
                 seen.retain(|sent| *sent != (arrived.number, sender));
@@ -85,30 +108,39 @@ fn testify(mut guard: UnixStream) {
             }
         }
         seen.drain(..seen.len().saturating_sub(MEMORY));
-        if is_asked && answer(&mut guard, &mut seen).is_err() {
+        if is_asked && answer(&mut guard, &mut seen, &mut program).is_err() {
             return;
+        }
+        if has_program_ended {
+            thread::sleep(DISMISSAL);
+            let _ = sys::kill(sys::parent_pid(), signal::CONT);
+            program = None;
         }
     }
 }
 
-/// One byte for each signal that was asked about.
-fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>) -> io::Result<()> {
-    let mut question = [0; MEMORY * SENT];
+/// One word for each signal that was asked about.
+fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<OwnedFd>) -> io::Result<()> {
+    let mut question = [0; MEMORY * WORD];
     let count = match guard.read(&mut question)? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
         count => count,
     };
-    let about: Vec<Sent> = question[..count].chunks_exact(SENT).map(decode).collect();
-    let answer: Vec<u8> = about.iter().map(|sent| u8::from(seen.contains(sent))).collect();
-    seen.retain(|sent| !about.contains(sent));
-    guard.write_all(&answer)
+    let words = question[..count].chunks_exact(WORD).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
+    let (watched, words): (Vec<u64>, Vec<u64>) = words.partition(|word| decode(*word).0 == WATCH);
+    if let Some(word) = watched.last() {
+        *program = sys::pidfd_open(decode(*word).1).ok();
+    }
+    let answer = |word: &u64| if seen.contains(&decode(*word)) { *word | HAS_COME } else { *word };
+    let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
+    seen.retain(|sent| !words.iter().any(|word| decode(*word) == *sent));
+    guard.write_all(&answers)
 }
 
-fn encode((number, sender): &Sent) -> [u8; SENT] {
-    (*number as u64 | (*sender as u64) << 32).to_ne_bytes()
+fn encode((number, sender): &Sent, question: u8) -> u64 {
+    *number as u64 | u64::from(question) << 8 | (*sender as u64) << 32
 }
 
-fn decode(bytes: &[u8]) -> Sent {
-    let both = bytes.try_into().map_or(0, u64::from_ne_bytes);
-    (both as i32, (both >> 32) as Pid)
+fn decode(word: u64) -> Sent {
+    ((word & 0xff) as i32, (word >> 32) as Pid)
 }

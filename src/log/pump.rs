@@ -14,7 +14,7 @@ use crate::sys::{self, Epoll};
 use crate::timestamp::Timestamp;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ pub const WAKE: u64 = 0;
 /// See the module.
 pub struct Pump {
     queue: Arc<Mutex<Queue>>,
+    has_orders: Arc<AtomicBool>,
     woken: PipeReader,
     epoll: Arc<Epoll>,
     /// epoll(7) can be waited for.
@@ -93,8 +94,10 @@ impl Pump {
     ) -> io::Result<Pump> {
         sys::set_nonblocking(woken.as_fd())?;
         let has_epoll = epoll.add(woken.as_fd(), WAKE);
+        let has_orders = Arc::clone(&queue.lock().unwrap_or_else(PoisonError::into_inner).has_orders);
         let mut pump = Pump {
             queue,
+            has_orders,
             woken,
             epoll,
             has_epoll: has_epoll.is_ok(),
@@ -124,8 +127,8 @@ impl Pump {
             if ready.is_empty() && is_large {
                 self.calm_down();
             }
-            // Among the orders may be what tells of a pipe that is ready.
-            let mut goes_on = self.carry_out(None);
+            // Among the orders is what tells of a pipe that nobody knows yet.
+            let mut goes_on = ready.iter().all(|token| self.sources.get(token).is_some()) || self.carry_out(None);
             for token in ready.iter().filter(|token| **token != WAKE) {
                 goes_on = goes_on && self.read(*token);
             }
@@ -164,6 +167,7 @@ impl Pump {
                 // No pipe of ours blocks.
                 thread::sleep(BLIND_PAUSE);
                 ready.extend(self.sources.numbers());
+                ready.push(WAKE);
             }
         }
     }
@@ -230,7 +234,15 @@ impl Pump {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
                 let mut input = std::mem::take(&mut self.input);
-                let goes_on = self.carry_out(Some(Pending { token, bytes: &input[..count] }));
+                let read = Pending { token, bytes: &input[..count] };
+                // In text, where lines have no time, it takes no lock to see that nothing was said before them.
+                let goes_on = match self.look.format {
+                    Format::Text if !self.has_orders.load(Ordering::Acquire) => {
+                        self.log(&read, &Timestamp::default());
+                        true
+                    }
+                    _ => self.carry_out(Some(read)),
+                };
                 if count == input.len() && count < LARGE_BUFFER {
                     input = vec![0; count * 4];
                 }
@@ -247,7 +259,7 @@ impl Pump {
         if self.input.is_empty() {
             self.input = vec![0; SMALL_BUFFER];
         }
-        let count = match followed.source.pipe.read(&mut self.input) {
+        let count = match sys::read(followed.source.pipe.as_fd(), &mut self.input) {
             Ok(0) => return Got::End,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
@@ -440,5 +452,30 @@ mod tests {
         assert_eq!(pumped(|_| (), false), "[x] one\n[x] two\n");
         assert_eq!(pumped(|_| (), true), "[x] one\n[x] two\n", "epoll_ctl was refused");
         assert_eq!(pumped(|pump| pump.has_epoll = false, false), "[x] one\n[x] two\n", "epoll_wait was refused");
+    }
+
+    #[test]
+    fn how_many_notices_found_no_room_is_said_behind_those_that_did() {
+        let look =
+            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+        let queue = Arc::new(Mutex::new(Queue::new(look)));
+        let (woken, mut wake) = io::pipe().unwrap();
+        let (mut logged, output) = io::pipe().unwrap();
+        let pump = Pump::new(Arc::clone(&queue), woken, Arc::new(Epoll::new().unwrap()), output.into(), look).unwrap();
+        let said = [&[b'x'; 99_999][..], b"\n"].concat();
+        {
+            let mut queue = queue.lock().unwrap();
+            (0..100).for_each(|_| queue.push(Order::Write(said.clone())));
+            queue.push(Order::Finish { time: Timestamp::default() });
+            queue.is_woken = true;
+            wake.write_all(&[0]).unwrap();
+        }
+        let thread = thread::spawn(move || pump.run());
+        let mut text = String::new();
+        logged.read_to_string(&mut text).unwrap();
+        assert!(!thread.join().unwrap());
+        let kept = text.lines().filter(|line| line.starts_with('x')).count();
+        let told = format!("[launcher] warning: {} notices lost: nobody read the log", 100 - kept);
+        assert!(kept < 100 && text.lines().last() == Some(&told), "{kept}: {:?}", text.lines().last());
     }
 }

@@ -6,6 +6,8 @@ use super::{PluginId, Source};
 use crate::notice::Look;
 use crate::settings::Format;
 use crate::timestamp::{self, Timestamp};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes of records that wait for their turn, at most. A directory of fifty thousand files says less about them.
 const MOST_WAITING: usize = 8 << 20;
@@ -41,6 +43,8 @@ pub struct Queue {
     pub is_woken: bool,
     /// A report of the plugins' states is among the orders.
     pub has_status: bool,
+    /// There are orders. For who looks without the lock.
+    pub has_orders: Arc<AtomicBool>,
     orders: Vec<Order>,
     waiting: usize,
     dropped: usize,
@@ -57,7 +61,15 @@ pub struct Taken {
 
 impl Queue {
     pub fn new(look: Look) -> Queue {
-        Queue { look, is_woken: false, has_status: false, orders: Vec::new(), waiting: 0, dropped: 0 }
+        Queue {
+            look,
+            is_woken: false,
+            has_status: false,
+            has_orders: Arc::default(),
+            orders: Vec::new(),
+            waiting: 0,
+            dropped: 0,
+        }
     }
 
     /// The present moment, where records show it.
@@ -75,6 +87,7 @@ impl Queue {
             Order::Follow { .. } | Order::Finish { .. } => &[],
         };
         let size = record.len();
+        self.has_orders.store(true, Ordering::Release);
         // So much never waits already that what is no record finds no room.
         if self.waiting + size > MOST_WAITING {
             self.dropped += record.iter().filter(|&&byte| byte == b'\n').count();
@@ -85,15 +98,11 @@ impl Queue {
         self.orders.push(order);
     }
 
-    /// Whether nothing is to be done.
-    pub fn is_empty(&self) -> bool {
-        self.orders.is_empty() && self.dropped == 0
-    }
-
     /// Takes all orders.
     pub fn take(&mut self) -> Taken {
         self.waiting = 0;
         self.has_status = false;
+        self.has_orders.store(false, Ordering::Release);
         Taken { orders: std::mem::take(&mut self.orders), dropped: std::mem::take(&mut self.dropped), time: self.now() }
     }
 }

@@ -6,8 +6,7 @@ use crate::error::plain;
 use crate::notice::{Look, Notice};
 use crate::sys;
 use crate::sys::slice::tail_mut;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Enough for a quiet plugin, and for one page of memory.
@@ -20,7 +19,7 @@ pub const LARGE_PIPE: i32 = 1024 * 1024;
 /// One of the launcher's own output streams.
 pub struct Sink {
     /// A descriptor of our own: std's `Stdout` would write line by line.
-    file: File,
+    file: OwnedFd,
     name: &'static str,
     look: Look,
     /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
@@ -46,7 +45,7 @@ struct Lost {
 impl Sink {
     pub fn new(fd: OwnedFd, name: &'static str, look: Look) -> Sink {
         Sink {
-            file: fd.into(),
+            file: fd,
             name,
             look,
             batch: Vec::new(),
@@ -208,10 +207,10 @@ fn length_of_begun(batch: &[u8], written: usize) -> usize {
 }
 
 /// Writes all of `bytes`, waiting for a reader that is slow; else how much was written before the error.
-fn write(mut file: &File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+fn write(file: &OwnedFd, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {
-        match file.write(&bytes[written..]) {
+        match sys::write(file.as_fd(), &bytes[written..]) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

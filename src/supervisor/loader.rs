@@ -93,7 +93,7 @@ impl Loader {
         lock(&self.desk).order = Some(order);
         self.is_busy = true;
         let (desk, answers) = (Arc::clone(&self.desk), Arc::clone(&self.answers));
-        if let Err(error) = thread::Builder::new().spawn(move || work(&desk, &answers)) {
+        if let Err(error) = sys::start_thread(thread::Builder::new(), move || work(&desk, &answers)) {
             let watch = lock(&self.desk).order.take().and_then(|order| order.watch).map(Ok);
             answer(&self.desk, &self.answers, Answer { outcome: Err(plain(&error)), watch });
         }
@@ -116,7 +116,6 @@ impl Loader {
 
 /// Does one job.
 fn work(desk: &Mutex<Desk>, answers: &PipeWriter) {
-    sys::block_signals_of_thread();
     let order = lock(desk).order.take();
     if let Some(order) = order {
         answer(desk, answers, carry_out(order));

@@ -31,6 +31,8 @@ impl Supervisor {
                 },
                 News::Order(Order::Signal(number)) => match &self.job {
                     Some(job) if job.is_running() => job.pass_on(number),
+                    // It was for PROGRAM, which has ended since.
+                    Some(_) if !signal::STOPS.contains(&number) => {}
                     Some(_) | None => self.obey(number),
                 },
             }

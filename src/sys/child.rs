@@ -188,7 +188,7 @@ impl Launch {
         {
             before.copy_from_slice(name.to_bytes());
             // SAFETY: the call takes nothing and cannot fail.
-            let pid = unsafe { call(raw::GETPID, [0; 4]) };
+            let pid = unsafe { call(raw::GETPID, [0; 5]) };
             decimal(pid.unwrap_or(0) as i32, rest);
             *variable = self.variable.as_ptr().cast();
         }
@@ -215,7 +215,7 @@ impl Launch {
 
 /// Returns only if it cannot: why.
 fn execute(path: *const c_char, words: &[*const c_char], environment: &[*const c_char]) -> c_int {
-    let arguments = [path as usize, words.as_ptr() as usize, environment.as_ptr() as usize, 0];
+    let arguments = [path as usize, words.as_ptr() as usize, environment.as_ptr() as usize, 0, 0];
     // SAFETY: both arrays end in null and point to strings of the launch.
     unsafe { call(raw::EXECVE, arguments) }.err().unwrap_or(libc::EINVAL)
 }
@@ -226,14 +226,14 @@ unsafe fn set_up(setup: &ChildSetup, parent: Pid) -> Result<(), c_int> {
     // SAFETY: plain system calls on values of this frame and the launch, which outlive the call that reads them.
     unsafe {
         if let Some((mark, streams)) = &setup.plugin {
-            call(raw::PRCTL, [libc::PR_SET_PDEATHSIG as usize, signal::KILL as usize, 0, 0])?;
+            call(raw::PRCTL, [libc::PR_SET_PDEATHSIG as usize, signal::KILL as usize, 0, 0, 0])?;
             // prctl(2): a parent that ended before the call is not noticed by it.
-            if call(raw::GETPPID, [0; 4])? as Pid != parent {
+            if call(raw::GETPPID, [0; 5])? as Pid != parent {
                 return Err(libc::ESRCH);
             }
-            call(raw::SETPGID, [0; 4])?;
+            call(raw::SETPGID, [0; 5])?;
             for (fd, stream) in (0..).zip(streams) {
-                call(raw::DUP3, [*stream as usize, fd, 0, 0])?;
+                call(raw::DUP3, [*stream as usize, fd, 0, 0, 0])?;
             }
             close_descriptors_on_exec(setup.descriptors.0.soft);
             // Where the hard limit is lower nothing is marked.
@@ -242,7 +242,7 @@ unsafe fn set_up(setup: &ChildSetup, parent: Pid) -> Result<(), c_int> {
         let _ = set_limit(libc::RLIMIT_NOFILE, &setup.descriptors.0);
         // Without the right to, these two leave the value as it was: the parent compares and says so.
         if let Some(nice) = setup.nice {
-            let _ = call(raw::SETPRIORITY, [libc::PRIO_PROCESS as usize, 0, nice as usize, 0]);
+            let _ = call(raw::SETPRIORITY, [libc::PRIO_PROCESS as usize, 0, nice as usize, 0, 0]);
         }
         if let Some(score) = setup.oom_score_adj {
             write_oom_score(score);
@@ -257,7 +257,7 @@ unsafe fn set_up(setup: &ChildSetup, parent: Pid) -> Result<(), c_int> {
 unsafe fn set_limit(resource: c_int, limit: &libc::RLimit) -> Result<usize, c_int> {
     let limit: *const libc::RLimit = limit;
     // SAFETY: the limit is valid for the call.
-    unsafe { call(raw::PRLIMIT64, [0, resource as usize, limit as usize, 0]) }
+    unsafe { call(raw::PRLIMIT64, [0, resource as usize, limit as usize, 0, 0]) }
 }
 
 /// # Safety
@@ -269,10 +269,10 @@ unsafe fn write_oom_score(score: i32) {
     // SAFETY: path and text outlive the calls that read them.
     unsafe {
         // Else the file is root's (proc(5)). Exec does the same.
-        let _ = call(raw::PRCTL, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0]);
-        if let Ok(fd) = call(raw::OPENAT, [libc::AT_FDCWD as usize, path as usize, flags as usize, 0]) {
-            let _ = call(raw::WRITE, [fd, text.as_ptr() as usize, length, 0]);
-            let _ = call(raw::CLOSE, [fd, 0, 0, 0]);
+        let _ = call(raw::PRCTL, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0]);
+        if let Ok(fd) = call(raw::OPENAT, [libc::AT_FDCWD as usize, path as usize, flags as usize, 0, 0]) {
+            let _ = call(raw::WRITE, [fd, text.as_ptr() as usize, length, 0, 0]);
+            let _ = call(raw::CLOSE, [fd, 0, 0, 0, 0]);
         }
     }
 }
@@ -285,12 +285,12 @@ unsafe fn close_descriptors_on_exec(limit: u64) {
     // SAFETY: plain system calls without memory. The pipe for the outcome is marked already.
     unsafe {
         let flags = libc::CLOSE_RANGE_CLOEXEC as usize;
-        if call(raw::CLOSE_RANGE, [3, c_uint::MAX as usize, flags, 0]).is_ok() {
+        if call(raw::CLOSE_RANGE, [3, c_uint::MAX as usize, flags, 0, 0]).is_ok() {
             return;
         }
         // Before Linux 5.11.
         for fd in 3..usize::try_from(limit).unwrap_or(usize::MAX).min(65_536) {
-            let _ = call(raw::FCNTL, [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0]);
+            let _ = call(raw::FCNTL, [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0]);
         }
     }
 }

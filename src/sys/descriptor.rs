@@ -43,13 +43,36 @@ pub fn keep_from_children(number: i32) -> io::Result<()> {
     }
 }
 
+/// Reads once (read(2)). For the path that every line takes: libc's way there is through four functions far apart, of
+/// which a processor that has slept has none at hand.
+///
+/// # Errors
+/// As read(2) has them.
+#[inline(always)]
+pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let arguments = [fd.as_raw_fd() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
+    // SAFETY: the buffer is as long as the count says.
+    unsafe { call(raw::READ, arguments) }.map_err(io::Error::from_raw_os_error)
+}
+
+/// Writes once (write(2)), as [`read`] reads.
+///
+/// # Errors
+/// As write(2) has them.
+#[inline(always)]
+pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0];
+    // SAFETY: as above.
+    unsafe { call(raw::WRITE, arguments) }.map_err(io::Error::from_raw_os_error)
+}
+
 /// Closes every descriptor of this process but the standard streams and this one (close_range(2), Linux 5.9), for a child
 /// that was forked and must not hold open what others wait for the end of. Nothing of what is closed may be used.
 pub fn close_all_but(fd: BorrowedFd<'_>) {
     let kept = fd.as_raw_fd() as usize;
     for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX as usize)] {
         // SAFETY: no memory is passed.
-        let _ = unsafe { call(raw::CLOSE_RANGE, [first, last, 0, 0]) };
+        let _ = unsafe { call(raw::CLOSE_RANGE, [first, last, 0, 0, 0]) };
     }
 }
 

@@ -34,6 +34,7 @@ pub const P_PID: c_int = 1;
 pub const EPERM: c_int = 1;
 pub const ENOENT: c_int = 2;
 pub const ESRCH: c_int = 3;
+pub const EINTR: c_int = 4;
 pub const EIO: c_int = 5;
 pub const ENOEXEC: c_int = 8;
 pub const ECHILD: c_int = 10;
@@ -162,7 +163,6 @@ unsafe extern "C" {
     pub fn poll(fds: *mut PollFd, count: c_ulong, timeout: c_int) -> c_int;
     pub fn epoll_create1(flags: c_int) -> c_int;
     pub fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut EpollEvent) -> c_int;
-    pub fn epoll_wait(epoll: c_int, events: *mut EpollEvent, count: c_int, timeout: c_int) -> c_int;
     pub fn inotify_init1(flags: c_int) -> c_int;
     pub fn inotify_add_watch(fd: c_int, path: *const c_char, mask: c_uint) -> c_int;
     pub fn flock(fd: c_int, operation: c_int) -> c_int;

@@ -41,8 +41,12 @@ pub fn fork_heard_when_stopped() -> io::Result<Fork> {
         // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
         check(unsafe { libc::syscall(libc::SYS_CLONE, signal, none, none, none, none) } as c_int)
     };
-    // User-mode emulators know SIGCHLD alone.
-    match clone(signal::CONT as c_ulong).or_else(|_| clone(libc::SIGCHLD as c_ulong))? {
+    let started = clone(signal::CONT as c_ulong).or_else(|error| match error.raw_os_error() {
+        // User-mode emulators know SIGCHLD alone.
+        Some(libc::EINVAL) => clone(libc::SIGCHLD as c_ulong),
+        _ => Err(error),
+    });
+    match started? {
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
     }
@@ -203,14 +207,6 @@ fn decode(pid: Pid, status: c_int) -> Reaped {
         0x7f => Reaped::Stopped(pid, high),
         number => Reaped::Ended(pid, Change::Signaled(number)),
     }
-}
-
-/// Waits for the end of a child that was killed.
-pub fn reap_killed(pid: Pid) {
-    // SAFETY: no memory is passed: the kernel takes a null status.
-    while unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WALL) } < 0
-        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-    {}
 }
 
 /// Whether a process is a child of ours, living or not. Needs no /proc.

@@ -8,6 +8,7 @@ use std::ffi::{c_int, c_void};
 #[cfg(target_arch = "x86_64")]
 mod number {
     pub const CLONE: usize = 56;
+    pub const READ: usize = 0;
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;
     pub const RT_SIGACTION: usize = 13;
@@ -20,6 +21,7 @@ mod number {
     pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
     pub const OPENAT: usize = 257;
+    pub const EPOLL_PWAIT: usize = 281;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
     pub const CLOSE_RANGE: usize = 436;
@@ -27,10 +29,12 @@ mod number {
 
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub const EPOLL_PWAIT: usize = 22;
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
+    pub const READ: usize = 63;
     pub const WRITE: usize = 64;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;
@@ -52,8 +56,8 @@ pub use number::*;
 /// # Safety
 /// As the call has it.
 #[inline(always)]
-pub unsafe fn call(number: usize, arguments: [usize; 4]) -> Result<usize, c_int> {
-    let [a, b, c, d] = arguments;
+pub unsafe fn call(number: usize, arguments: [usize; 5]) -> Result<usize, c_int> {
+    let [a, b, c, d, e] = arguments;
     let result: isize;
     // SAFETY: the registers are those of the kernel's convention; what the call does is the caller's to answer for.
     #[cfg(target_arch = "x86_64")]
@@ -61,7 +65,7 @@ pub unsafe fn call(number: usize, arguments: [usize; 4]) -> Result<usize, c_int>
         asm!(
             "syscall",
             inlateout("rax") number as isize => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
             out("rcx") _, out("r11") _, options(nostack)
         );
     }
@@ -71,7 +75,7 @@ pub unsafe fn call(number: usize, arguments: [usize; 4]) -> Result<usize, c_int>
         asm!(
             "svc 0",
             in("x8") number, inlateout("x0") a as isize => result,
-            in("x1") b, in("x2") c, in("x3") d, options(nostack)
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, options(nostack)
         );
     }
     outcome(result)

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 pub const HUP: i32 = 1;
 pub const INT: i32 = 2;
@@ -74,7 +75,7 @@ impl SignalState {
             // The kernel's struct sigaction: handler, flags, restorer, mask.
             let action = [handler, 0, 0, 0];
             // SAFETY: `action` is valid for the call.
-            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE]) }
+            unsafe { call(raw::RT_SIGACTION, [number as usize, action.as_ptr() as usize, 0, MASK_SIZE, 0]) }
         };
         for number in [BUS, SEGV, PIPE] {
             let _ = set(number, libc::SIG_DFL);
@@ -84,7 +85,7 @@ impl SignalState {
         }
         let (how, mask) = (libc::SIG_SETMASK as usize, &raw const self.mask);
         // SAFETY: the mask is valid for the call.
-        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE]) };
+        let _ = unsafe { call(raw::RT_SIGPROCMASK, [how, mask as usize, 0, MASK_SIZE, 0]) };
     }
 }
 
@@ -133,11 +134,24 @@ pub fn block_signals(open: &[i32]) -> SignalState {
     inherited
 }
 
-/// Blocks all signals for this thread. libc opens the two that it uses itself (33 and 34) when a process gets its second
-/// thread, and either would end the process.
+/// Blocks all signals for this thread, which has just begun, or has started another: libc opens the two that it uses
+/// itself (33 and 34) when a process gets its second thread, and either would end the process.
 pub fn block_signals_of_thread() {
     // SAFETY: the set is valid for the call.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &libc::SigSet::FULL, ptr::null_mut()) };
+}
+
+/// Starts a thread in which all signals are blocked, from one in which they are.
+///
+/// # Errors
+/// EAGAIN, ENOMEM.
+pub fn start_thread(builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let started = builder.spawn(|| {
+        block_signals_of_thread();
+        work();
+    });
+    block_signals_of_thread();
+    started.map(drop)
 }
 
 /// Lets a signal that this process blocks act on it as if it had come now, by its default action: the process stops, or

@@ -1,10 +1,13 @@
 //! Waiting for descriptors: poll(2) and epoll(7).
 
 use super::libc::{self, check};
+use super::raw::{self, call};
 use std::ffi::{c_int, c_ulong};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::slice;
 use std::time::Duration;
 
 /// Milliseconds for poll(2) and epoll_wait(2), rounded up so that a deadline has passed when they return.
@@ -121,15 +124,18 @@ impl Epoll {
     /// # Errors
     /// What a filter of system calls gives. An interruption is a wait that found nothing.
     pub fn wait(&self, tokens: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
-        let mut events = [libc::EpollEvent { events: 0, data: 0 }; 64];
+        let mut events = MaybeUninit::<[libc::EpollEvent; 64]>::uninit();
         tokens.clear();
-        // SAFETY: `events` has 64 elements.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), 64, milliseconds(timeout)) };
-        match check(count) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            count => {
-                let count = count.map_or(0, |count| count as usize);
-                tokens.extend(events.iter().take(count).map(|event| event.data));
+        let place = events.as_mut_ptr() as usize;
+        let arguments = [self.0.as_raw_fd() as usize, place, 64, milliseconds(timeout) as usize, 0];
+        // SAFETY: `events` has room for 64 elements, and the last argument is no signal mask.
+        match unsafe { call(raw::EPOLL_PWAIT, arguments) } {
+            Err(libc::EINTR) => Ok(()),
+            Err(errno) => Err(io::Error::from_raw_os_error(errno)),
+            Ok(count) => {
+                // SAFETY: the kernel has written so many.
+                let events = unsafe { slice::from_raw_parts(events.as_ptr().cast::<libc::EpollEvent>(), count) };
+                tokens.extend(events.iter().map(|event| event.data));
                 Ok(())
             }
         }

@@ -114,7 +114,7 @@ fn copies_templates_and_parts_of_packages() {
         assert!(sandbox.names_to_run(&[]).is_empty(), "{name}");
         // Who names the file itself means it.
         let done = sandbox.launcher(["run", &format!("plugins/{name}")]).output();
-        assert!(done.text().contains("started"), "{name}: {}", done.text());
+        assert!(done.text().contains(&format!("[launcher] started {name} (pid ")), "{name}: {}", done.text());
     }
 }
 

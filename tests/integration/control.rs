@@ -143,6 +143,17 @@ fn a_plugin_that_cannot_be_executed_has_failed() {
     running.wait_for_stdout("failed all_x.sh");
     let record = of(&sandbox, "all_x.sh");
     assert_eq!((record["state"].text(), record.has("pid"), record.has("code")), ("failed".into(), false, false));
+    drop(running);
+    // What was forked for it and could not execute anything has ended by itself: that is no end of the plugin.
+    let sandbox = Sandbox::with([("all_x.sh", "#!./none\n")]);
+    sandbox.write("none", b"\x01\x02\x03\n");
+    sandbox.mode("none", 0o755);
+    let running = run(&sandbox, &["--watch"]).start();
+    running.wait_for_stdout("failed all_x.sh: cannot be started: Exec format error\n");
+    let supervisor = running.supervisor();
+    wait_for("its process is gone", || processes::children_of(supervisor).is_empty());
+    let record = of(&sandbox, "all_x.sh");
+    assert_eq!((record["state"].text(), record.has("pid"), record.has("code")), ("failed".into(), false, false));
 }
 
 #[test]
@@ -180,7 +191,11 @@ fn stop_takes_everything_with_it_and_holds_until_start() {
     let child = child_of(&running, "all_x.sh");
     let stopped = asked(&sandbox, 0, "stop", &["all_x.sh"]).text();
     assert!(!processes::is_alive(child), "answered when all is gone");
-    assert!(stopped.contains("all_x.sh") && stopped.contains("stopped"), "{stopped}");
+    // The grace period was not enough, for either.
+    running.wait_for_stdout("[launcher] killed all_x.sh (pid ");
+    running.wait_for_stdout(&format!("[launcher] killed pid {child}: it had not ended\n"));
+    let rows: Vec<&str> = stopped.lines().skip(1).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with("all_x.sh  stopped "), "{stopped}");
     assert!(asked(&sandbox, 0, "stop", &["all_x.sh"]).text().contains("is stopped already"));
     // Changed, and read again: it stays as it is.
     sandbox.plugin("all_x.sh", LEAVES.replace("child", "again"));
@@ -305,6 +320,7 @@ fn reload_says_what_came_of_it() {
     assert_eq!(reload(), said);
     running.wait_for_stdout(&format!("[launcher] {said}"));
     running.wait_for_stdout("[all_changed.sh] changed");
+    wait_for("the removed one is forgotten", || plugins(&sandbox).len() == 3);
     // What was taken up is known from then on.
     assert_eq!(reload(), "reloaded: 0 started, 0 restarted, 0 stopped, 3 unchanged\n");
     // A document that does not parse changes nothing and is the answer.
@@ -380,11 +396,18 @@ fn a_launcher_that_does_not_answer_is_not_waited_for() {
     running.wait_for_stdout("ready");
     let supervisor = running.supervisor();
     sandbox::send("STOP", &[supervisor]);
+    // What is to be done may take as long as it takes.
+    let orders: [&[&str]; 4] = [&["reload"], &["start", "all_x.sh"], &["restart", "all_x.sh"], &["stop", "all_x.sh"]];
+    let orders = orders.map(|words| sandbox.launcher(words).args(["--control", "s"]).start());
     let begun = Instant::now();
     let refused = asked(&sandbox, 2, "status", &[]);
     assert!(refused.stderr.contains("the launcher at `s` does not answer"), "{}", refused.stderr);
     assert!(begun.elapsed() < Duration::from_secs(10) + sandbox::margin());
     sandbox::send("CONT", &[supervisor]);
+    for order in orders {
+        let done = order.wait();
+        assert_eq!(done.status.code(), Some(0), "{}", done.stderr);
+    }
 }
 
 #[test]
@@ -566,6 +589,29 @@ fn who_waits_for_an_answer_is_not_pushed_out_by_those_who_ask_nothing() {
     waits.read_to_string(&mut answer).expect("answered");
     assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
     drop(crowd);
+}
+
+#[test]
+fn what_all_together_may_wait_for_is_bounded() {
+    const PLUGINS: usize = 100;
+    // So many plugins may be waited for.
+    const MOST: usize = 16 * 1024;
+    let deaf = "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n";
+    let sandbox = Sandbox::with([("all_deaf.sh", deaf)]);
+    let others: Vec<String> = (1..PLUGINS).map(|n| format!("all_{n}.sh")).collect();
+    others.iter().for_each(|name| drop(sandbox.plugin(name, "#!/bin/sh\n")));
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    wait_for("all others have ended", || running.stdout().matches(": status 0\n").count() == PLUGINS - 1);
+    let request = format!("stop all_deaf.sh {}\n", others.join(" "));
+    let mut clients: Vec<UnixStream> = (0..MOST / PLUGINS + 2).map(|_| connect(&sandbox)).collect();
+    clients.iter_mut().for_each(|client| client.write_all(request.as_bytes()).expect("sent"));
+    for client in &mut clients[MOST / PLUGINS..] {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("answered");
+        assert_eq!(answer, "{\"ok\":false,\"error\":\"too many requests are being carried out\"}\n");
+    }
+    // Who asks only how things are waits for nothing.
+    assert_eq!(of(&sandbox, "all_deaf.sh")["state"], "stopping");
 }
 
 #[test]

@@ -118,6 +118,22 @@ fn a_file_reached_twice_runs_once() {
 }
 
 #[test]
+fn files_of_two_file_systems_may_have_the_same_number() {
+    let sandbox = Sandbox::new();
+    for name in ["one", "two"] {
+        std::fs::create_dir(sandbox.path(name)).expect("a directory");
+    }
+    let script = "for name in one two; do\n    \
+            mount -t tmpfs none $name && printf '#!/bin/sh\\necho ran\\n' >$name/all_$name.sh || exit 9\n\
+        done\n\
+        exec \"$LAUNCHER\" run one two";
+    let done = crate::namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).output();
+    for name in ["all_one.sh", "all_two.sh"] {
+        assert_eq!(done.lines_of(name), ["ran"], "{}", done.text());
+    }
+}
+
+#[test]
 fn backups_are_not_plugins() {
     let endings =
         "~ .bak .orig .rej .swp .tmp .save .dpkg-old .dpkg-dist .dpkg-new .rpmnew .rpmsave .rpmorig .disabled";
@@ -191,7 +207,10 @@ fn a_missing_location_is_reported_and_the_others_run() {
     let done = sandbox.launcher(["run", "gone", "plugins"]).output();
     assert_eq!(done.status.code(), Some(1));
     assert_eq!(done.lines_of("all_x.sh"), ["ran"]);
-    assert!(done.lines_of("launcher").iter().any(|line| line.contains("gone")), "{}", done.text());
+    let told: Vec<_> = done.lines_of("launcher").into_iter().filter(|line| line.contains("gone")).collect();
+    let directory = sandbox.text("");
+    let place = format!("it is relative to the working directory `{}`", directory.trim_end_matches('/'));
+    assert_eq!(told, [format!("failed gone: No such file or directory; {place}")], "once: {}", done.text());
 
     let listed = sandbox.launcher(["list", "--format=json", "gone", "plugins", "plugins/all_x.sh/below"]).output();
     let records = listed.records();

@@ -92,6 +92,16 @@ fn the_working_directory_is_the_launchers() {
 }
 
 #[test]
+fn the_umask_is_the_launchers() {
+    // A socket is made with another one.
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\numask\ntouch ran\n")]);
+    let script = "umask 0027; exec \"$LAUNCHER\" run --control s --parent-pid 0 plugins -- sh -c 'umask; until [ -e ran ]; do sleep 0.02; done'";
+    let done = sandbox.command("sh", ["-c", script]).output();
+    assert_eq!(done.lines_of("all_x.sh"), ["0027"]);
+    assert_eq!(done.text().lines().filter(|line| *line == "0027").count(), 1, "the program's: {}", done.text());
+}
+
+#[test]
 fn no_stray_descriptors() {
     let sandbox =
         Sandbox::with([("all_fds.sh", "#!/bin/sh\nexec ls /proc/self/fd\n"), ("all_other.sh", "#!/bin/sh\n")]);
@@ -104,11 +114,10 @@ fn no_stray_descriptors() {
 
 #[test]
 fn the_limit_of_descriptors_is_the_launchers_own() {
-    let limits = "#!/bin/sh\necho \"$(ulimit -Sn) $(ulimit -Hn)\"\n";
+    let limits = "#!/bin/sh\necho \"$(ulimit -Sn) $(ulimit -Hn)\"\ntouch ran\n";
     let sandbox = Sandbox::with([("all_x.sh", limits)]);
-    let program = "echo \"$(ulimit -Sn) $(ulimit -Hn)\"";
-    let script =
-        "ulimit -Sn 200; ulimit -Hn 300; exec \"$LAUNCHER\" run --parent-pid 0 plugins -- sh -c \"$0; sleep 0.3\"";
+    let program = "echo \"$(ulimit -Sn) $(ulimit -Hn)\"; until [ -e ran ]; do sleep 0.02; done";
+    let script = "ulimit -Sn 200; ulimit -Hn 300; exec \"$LAUNCHER\" run --parent-pid 0 plugins -- sh -c \"$0\"";
     let done = sandbox.command("bash", ["-c", script, program]).output();
     assert_eq!(done.lines_of("all_x.sh"), ["200 300"]);
     assert_eq!(done.text().lines().filter(|line| *line == "200 300").count(), 1, "the program's: {}", done.text());

@@ -451,14 +451,10 @@ fn without_proc_process_groups_are_stopped_and_a_notice_says_so() {
     running.signal("TERM");
     let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
     assert_eq!(done.status.code(), Some(0));
-    assert!(done.lines_of("launcher").iter().any(|line| line.contains("/proc")), "{}", done.text());
+    assert_eq!(done.text().matches(crate::hidden::NO_PROC).count(), 1, "{}", done.text());
     assert!(sandbox.path("heard").exists(), "what was left was asked to end");
     assert_eq!(done.lines_of("all_patient.sh"), ["ready", "trapped"], "the whole group was asked");
     sandbox.assert_nothing_left(Duration::ZERO);
-}
-
-fn is_launcher(pid: &u32) -> bool {
-    processes::read(*pid).is_some_and(|process| process.command.starts_with(sandbox::LAUNCHER))
 }
 
 #[test]
@@ -475,7 +471,8 @@ fn an_idle_launcher_does_not_wake_up() {
         running.wait_for_stdout("] ready");
     }
     let supervisor = full.supervisor();
-    let witness = processes::children_of(supervisor).into_iter().find(is_launcher).expect("a witness");
+    let is_witness = |pid: &u32| processes::name(*pid) == "plugin-witness";
+    let witness = processes::children_of(full.pid()).into_iter().find(is_witness).expect("a witness");
     let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
     // Once it has come to rest: nothing ticks, be it seldom.
     processes::wait_for_rest(&own, Duration::from_secs(4));

@@ -342,6 +342,27 @@ fn a_killed_guard_or_supervisor_leaves_neither_program_nor_plugin() {
 }
 
 #[test]
+fn the_end_of_the_program_wakes_whoever_was_stopped() {
+    for (guard, supervisor) in [(true, false), (false, true), (true, true)] {
+        let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n(setsid sleep 1000 &)\necho ready\nexec sleep 1000\n")]);
+        let program = "trap 'exit 3' USR1; echo $$ >pid; while :; do sleep 0.05; done";
+        let options = ["run", "--grace-period", "0.5", "plugins", "--", "sh", "-c", program];
+        let running = sandbox.launcher(options).start();
+        running.wait_for_stdout("] ready");
+        let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
+        let both = [(guard, running.pid()), (supervisor, running.supervisor())];
+        for (_, pid) in both.into_iter().filter(|(is_stopped, _)| *is_stopped) {
+            sandbox::send("STOP", &[pid]);
+            wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+        }
+        sandbox::send("USR1", &[program]);
+        let done = running.wait_within(Duration::from_millis(500) + sandbox::margin() * 2);
+        assert_eq!(done.status.code(), Some(3), "{guard} {supervisor}");
+        sandbox.assert_nothing_left(Duration::ZERO);
+    }
+}
+
+#[test]
 fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
     for victim in ["program", "supervisor", "guard", "witness"] {
         let sandbox = Sandbox::new();

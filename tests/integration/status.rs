@@ -7,10 +7,12 @@ fn one_notice_for_each_plugin() {
     let sandbox = Sandbox::with([
         ("all_runs.sh", "#!/bin/sh\necho \"pid $$\"\necho two\necho three\nexec sleep 1000\n"),
         ("all_ended.sh", "#!/bin/sh\nprintf '12345\\n'\nexit 42\n"),
+        ("all_unfinished.sh", "#!/bin/sh\nprintf 'one\\ntwo'\n"),
     ]);
     let mut running = sandbox.launcher(["run", "plugins"]).start();
     running.wait_for_stdout("[all_runs.sh] three\n");
     running.wait_for_stdout("[launcher] exited all_ended.sh: status 42\n");
+    running.wait_for_stdout("[launcher] exited all_unfinished.sh: status 0\n");
     let before = running.stdout();
     let pid = before.lines().find_map(|line| line.strip_prefix("[all_runs.sh] pid ")).expect("its pid").to_owned();
     running.signal("USR1");
@@ -21,7 +23,7 @@ fn one_notice_for_each_plugin() {
         assert!(found.len() <= 1, "one for each: {found:?}");
         found.into_iter().next()
     };
-    wait_for("a notice for each", || notice("all_runs.sh").is_some() && notice("all_ended.sh").is_some());
+    wait_for("a notice for each", || notice("all_runs.sh").is_some() && notice("all_unfinished.sh").is_some());
     let runs = notice("all_runs.sh").expect("found");
     let (state, rest) = runs.split_once(" s, ").expect("how long it is up");
     let up = state.strip_prefix(&format!("running, pid {pid}, up ")).unwrap_or_else(|| panic!("{runs}"));
@@ -29,6 +31,8 @@ fn one_notice_for_each_plugin() {
     assert_eq!(rest, format!("restarts 0, 3 lines, {} bytes", "pid \ntwo\nthree\n".len() + pid.len()));
     let ended = notice("all_ended.sh").expect("found");
     assert_eq!(ended, "failed, restarts 0, last status 42, 1 lines, 6 bytes");
+    let unfinished = notice("all_unfinished.sh").expect("found");
+    assert_eq!(unfinished, "ended, restarts 0, last status 0, 2 lines, 7 bytes");
     assert!(running.is_running(), "asking stops nothing");
 }
 

@@ -294,3 +294,22 @@ fn a_stop_of_a_launcher_that_ends_by_itself_is_one_on_request() {
         assert_eq!(running.wait().status.code(), Some(status), "{signal:?}");
     }
 }
+
+#[test]
+fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
+    // It takes its time, and leaves one behind that was not there when all were asked.
+    let leaving = "#!/bin/bash\n\
+        trap 'until [ -e go ]; do sleep 0.02; done; setsid sh -c \"trap exit TERM; echo >left; while :; do sleep 0.02; done\" >/dev/null 2>&1 & \
+        until [ -s left ]; do sleep 0.02; done; exit' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", leaving)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    let since = Instant::now();
+    wait_for("it is late", || since.elapsed() > Duration::from_millis(2_600));
+    sandbox.write("go", "");
+    sandbox.wait_for_file("left");
+    assert_eq!(running.wait_within(sandbox::margin() * 2).status.code(), Some(0));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}

@@ -173,12 +173,15 @@ fn labels_are_aligned_by_the_columns_that_they_take() {
         ("all_\u{76e3}\u{8996}.sh", "#!/bin/sh\necho one\n"),
         ("all_e\u{301}.sh", "#!/bin/sh\necho two\n"),
         ("all_longer_than_all.sh", "#!/bin/sh\necho three\n"),
+        // So long a one stands out: the others would have little room.
+        ("all_much_longer_than_any_other_name_that_there_is.sh", "#!/bin/sh\necho four\n"),
     ]);
     let text = plain(&on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]).output().text());
     for line in [
         "[all_\u{76e3}\u{8996}.sh]            one",
         "[all_e\u{301}.sh]               two",
         "[all_longer_than_all.sh] three",
+        "[all_much_longer_than_any_other_name_that_there_is.sh] four",
         "[launcher]               stopped",
     ] {
         assert!(text.lines().any(|found| found.trim_end() == line), "{line:?}: {text}");
@@ -217,9 +220,13 @@ fn notices_are_coloured_by_their_weight() {
 #[test]
 fn no_color_is_respected() {
     let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho one\n")]);
-    let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]);
-    let done = launch.env("NO_COLOR", "1").output();
-    assert!(done.text().contains("one") && !done.text().contains(ESCAPE), "{:?}", done.text());
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "plugins"]);
+        let done = launch.env(name, value).output();
+        // What a plugin may have left coloured ends with its line all the same.
+        let text = done.text().replace("\u{1b}[0m", "");
+        assert!(text.contains("[all_a.sh] one") && !text.contains(ESCAPE), "{name}: {text:?}");
+    }
 }
 
 #[test]

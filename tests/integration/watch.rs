@@ -126,9 +126,11 @@ fn the_configuration_and_what_it_names_are_watched() {
     let launch = sandbox.launcher(["run", "--extra-config", "@etc/extra.json"]);
     let running = launch.env("LMCACHE_CONFIG_FILE", "etc/lmcache.yaml").start();
     runs(&running, "all_one.sh", "v1");
-    // A broken one is told, and the next is taken up.
+    // A broken one is told, twice as well, and the next is taken up.
     sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one\n");
     running.wait_for_stdout("not reloaded, nothing was changed");
+    sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one,\n");
+    wait_for("it is told again", || running.stdout().matches("not reloaded, nothing was changed").count() == 2);
     let text = "runtime_plugin_locations: [two.sh]\nextra_config: {plugin.launcher.watch: true}\n";
     rename_over(&sandbox, "etc/lmcache.yaml", text);
     runs(&running, "two.sh", "v1");
@@ -303,4 +305,41 @@ fn at_rest_nothing_wakes_up() {
     let seen = processes::context_switches(running.supervisor());
     sandbox.plugin("all_x.sh", plugin("v2"));
     wait_for("it has woken up", || processes::context_switches(running.supervisor()) > seen);
+}
+
+#[test]
+fn a_reload_switches_it_on_and_off() {
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    let configuration = |is_watching: bool| format!("extra_config: {{plugin.launcher.watch: {is_watching}}}\n");
+    sandbox.write("lmcache.yaml", configuration(false));
+    let words = ["run", "--config", "lmcache.yaml", "--grace-period", "20", "--control", "s", "plugins"];
+    let running = sandbox.launcher(words).start();
+    runs(&running, "all_x.sh", "v1");
+    let reload = || assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    let runs_again = |line: &str| wait_for(line, || running.stdout().matches(line).count() == 2);
+    sandbox.write("lmcache.yaml", configuration(true));
+    reload();
+    runs_again("[all_x.sh] v1 here");
+    rename_over(&sandbox, "plugins/all_x.sh", &plugin("v2"));
+    runs(&running, "all_x.sh", "v2");
+    rename_over(&sandbox, "lmcache.yaml", &configuration(false));
+    runs_again("[all_x.sh] v2 here");
+    assert_eq!(reloads(&running), 3);
+    rename_over(&sandbox, "plugins/all_x.sh", &plugin("v3"));
+    wait_for_rest(&running);
+    assert_eq!(reloads(&running), 3);
+}
+
+#[test]
+fn a_location_may_be_behind_many_links() {
+    // As many as the kernel follows, each of which may be changed.
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin("v1"))]);
+    sandbox.link("plugins", "0");
+    (1..40).for_each(|n| sandbox.link(format!("{}", n - 1), format!("{n}")));
+    let running = watch(&sandbox, &["39"]).start();
+    runs(&running, "all_x.sh", "v1");
+    sandbox.write("other/all_x.sh", plugin("v2"));
+    sandbox.link("other", "new");
+    fs::rename(sandbox.path("new"), sandbox.path("0")).expect("another target");
+    runs(&running, "all_x.sh", "v2");
 }

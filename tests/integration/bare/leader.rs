@@ -9,7 +9,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ("setsid, without the terminal", Leader, "/usr/bin/setsid -w ./r SH inherited.sh", "see done"),
     ("Ctrl-C", Leader, "exec ./r SH sleep.sh", "see ready; key C"),
     ("Ctrl-C, the output in a file", Leader, "exec ./r SH sleep.sh >log", "see ready; key C"),
-    ("Ctrl-C, a pipeline", Leader, "./r SH sleep.sh | tee log", "see ready; key C"),
+    (
+        "Ctrl-C, a pipeline",
+        Leader,
+        "./r SH sleep.sh | (echo reader >>seen; exec tee log)",
+        "see ready; see reader; key C",
+    ),
     (
         "Ctrl-C for one that counts",
         Leader,
@@ -115,13 +120,13 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "a pipeline in a script with job control",
         Leader,
-        "set -m; yes | ./r SH sleep.sh | cat >log; echo \"ended with $?\" >>seen",
-        "see ready; key C",
+        "set -m; yes | ./r SH sleep.sh | (echo reader >>seen; exec cat >log); echo \"ended with $?\" >>seen",
+        "see ready; see reader; key C",
     ),
     (
         "Ctrl-C below script(1)",
         Leader,
-        "script -qec './r SH trap.sh' /dev/null; echo \"status $?\" >>seen",
+        "script -qec 'exec ./r SH trap.sh' /dev/null; echo \"status $?\" >>seen",
         "see ready; key C; see INT; send TERM top; see status 9",
     ),
     (

@@ -232,8 +232,8 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "stop and continue, all, again and again",
         Plain,
-        "/usr/bin/setsid -w ./r perl probe.pl p",
-        "see p ready; times 10 send STOP group, send CONT group, see p 18; running top; send INT top; see p 2; send 64 top",
+        "/usr/bin/setsid -w ./r SH trap.sh",
+        "see ready; times 10 send STOP group, send CONT group; running top; send INT top; see INT; send TERM top",
     ),
     (
         "CONT and a stop to its group at once",

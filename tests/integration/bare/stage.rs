@@ -15,7 +15,7 @@ use crate::sandbox::{self, Running, Sandbox};
 pub type Scenario = (&'static str, Place, &'static str, &'static str);
 
 /// How long a scenario may take one way.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const PROMPT: &str = "prompt> ";
 
 /// Where the script runs.
@@ -229,7 +229,12 @@ pub fn perform(scenario: &Scenario, shell: &str, under: &str, patience: Duration
         _ => words.extend(shell.split(' ').chain(["-c", &script])),
     }
     let launch = sandbox.command(words[0], &words[1..]).stdin(Stdio::piped());
-    let launch = launch.env("UNDER", under).env("PS1", PROMPT).env("TERM", "dumb").env("HISTFILE", "/dev/null");
+    let launch = launch
+        .env("UNDER", under)
+        .env("PS1", PROMPT)
+        .env("TERM", "dumb")
+        .env("HISTFILE", "/dev/null")
+        .env("SHELL", "/bin/sh");
     let mut scene = Scene {
         sandbox: &sandbox,
         running: launch.start(),

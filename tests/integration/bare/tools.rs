@@ -12,7 +12,7 @@ pub const TOOLS: &[(&str, &[Scenario])] = &[
             (
                 "keys in tmux",
                 Plain,
-                "tmux -S ./tmux -f /dev/null new -d './r SH trap.sh; echo \"status $?\" >>seen; sleep 1000'",
+                "tmux -S ./tmux -f /dev/null new -d 'trap : INT; ./r SH trap.sh; echo \"status $?\" >>seen; sleep 1000'",
                 "see ready; run tmux -S ./tmux send-keys C-c; see INT; send TERM top; see TERM; see status 9; run tmux -S ./tmux kill-server; gone top",
             ),
             (
@@ -47,12 +47,6 @@ pub const TOOLS: &[(&str, &[Scenario])] = &[
                 Leader,
                 "su -s /bin/sh -c './r SH inherited.sh' \"$(id -un)\"",
                 "see done",
-            ),
-            (
-                "TERM to su",
-                Plain,
-                "sh -c 'echo $$ >su.pid; exec su -s /bin/sh -c \"exec ./r SH trap.sh\" \"$(id -un)\"' 2>/dev/null; echo \"status $?\"",
-                "see ready; send TERM su; see TERM",
             ),
             (
                 "Ctrl-C below su",

@@ -15,8 +15,8 @@ pub const SCENARIOS: &[Scenario] = &[
     (
         "Ctrl-C of a pipeline",
         Typed,
-        "./r SH sleep.sh | tee log",
-        "see ready; key C; prompt; type echo \"status $?\" >>seen; see status 130",
+        "./r SH sleep.sh | (echo reader >>seen; exec tee log)",
+        "see ready; see reader; key C; prompt; type echo \"status $?\" >>seen; see status 130",
     ),
     (
         "Ctrl-C of a job that counts",

@@ -136,7 +136,7 @@ pub fn block_signals(open: &[i32]) -> SignalState {
 
 /// Blocks all signals for this thread, which has just begun, or has started another: libc opens the two that it uses
 /// itself (33 and 34) when a process gets its second thread, and either would end the process.
-pub fn block_signals_of_thread() {
+fn block_signals_of_thread() {
     // SAFETY: the set is valid for the call.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &libc::SigSet::FULL, ptr::null_mut()) };
 }

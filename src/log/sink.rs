@@ -247,7 +247,7 @@ mod tests {
     /// A sink, and what was written to it so far.
     fn sink_and_reader() -> (Sink, impl FnMut() -> Vec<u8>) {
         let (reader, writer) = io::pipe().unwrap();
-        sys::grow_pipe(reader.as_fd(), LARGE_PIPE);
+        sys::grow_pipe(reader.as_fd(), 1 << 20);
         sys::set_nonblocking(reader.as_fd()).unwrap();
         let written = move || {
             let mut all = Vec::new();

@@ -101,3 +101,23 @@ impl Hunt {
 fn identity(process: &Process) -> (Pid, u64) {
     (process.pid, process.started)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn killing_is_in_vain_where_none_is_reached_though_all_were_tried_before() {
+        let process = |pid| Process { pid, parent: 1, group: 1, session: 1, state: b'S', threads: 1, started: 1 };
+        let (one, two) = (process(2), process(3));
+        for (prey, new, unreachable, expected) in [
+            (&[one, two][..], &[][..], &[one, two][..], true),
+            (&[one, two], &[], &[one], false),
+            (&[one, two], &[two], &[one, two], false),
+            (&[], &[], &[], false),
+        ] {
+            let killed = Killed { new: new.to_vec(), unreachable: unreachable.to_vec() };
+            assert_eq!(killed.is_in_vain(prey), expected, "{prey:?} {new:?} {unreachable:?}");
+        }
+    }
+}

@@ -4,32 +4,28 @@
 //! It trusts nobody: a supervisor that does not end in time is killed and its work taken over. It reads nothing but /proc,
 //! and writes to nothing that could make it wait.
 
+mod signals;
 mod takeover;
 
 use crate::answer::{complain, print};
 use crate::cli::Arguments;
 use crate::control::address::{self, Address};
-use crate::descendants::{self, Process};
+use crate::descendants;
 use crate::error::{Error, plain};
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
 use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
-use crate::sys::{self, Arrived, Change, Epoll, Fork, Interest, Origin, Pid, Reaped, Signals, signal};
+use crate::sys::{self, Change, Epoll, Fork, Interest, Pid, Reaped, Signals, signal};
 use crate::witness::{Sent, Witness};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-/// Signals of a kind that come within so long are one: timeout(1) signals its child and then the group, its child among
-/// it, and a service manager signals every process of a container one by one.
-const TOGETHER: Duration = Duration::from_millis(50);
-/// For so long is a sender waited for who has not come to rest, and may be about to signal the next process.
-const AT_WORK: Duration = Duration::from_millis(500);
-/// As long as that for one of whom nothing can be known: he is in another PID namespace, as who stops a container is.
-const UNSEEN: Duration = Duration::from_millis(200);
+/// How soon a supervisor that runs says that PROGRAM has ended.
+const PROMPTNESS: Duration = Duration::from_millis(50);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
 /// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
@@ -199,91 +195,6 @@ impl Guard {
         }
     }
 
-    // ------------------------------------------------------------ signals
-
-    fn take_signal(&mut self, arrived: Arrived) {
-        let Arrived { number, origin } = arrived;
-        match origin {
-            // Of our children, or to wake us.
-            Origin::Kernel => {}
-            Origin::Process(pid) if pid == self.supervisor || self.is_witness(pid) => {}
-            Origin::Terminal if self.has_program => {
-                // What PROGRAM reads from the terminal fails from now on: it hears at once why.
-                if number == signal::HUP && sys::session_of(0) == Some(sys::own_pid()) {
-                    self.tell(Order::TerminalGone);
-                }
-            }
-            Origin::Timer => self.tell(Order::Signal(number)),
-            Origin::Process(sender) if self.has_program => self.gather((number, sender), Instant::now()),
-            Origin::Process(_) | Origin::Terminal if signal::IMPATIENT.contains(&number) => {
-                self.gather((number, 0), Instant::now());
-            }
-            Origin::Process(_) | Origin::Terminal if number == signal::HUP && self.is_hang_up() => {
-                if !self.is_hang_up_ignored {
-                    self.tell(Order::TerminalGone);
-                    self.begin_stop(self.grace_period);
-                }
-            }
-            Origin::Process(_) | Origin::Terminal => self.obey(number),
-        }
-    }
-
-    /// Without PROGRAM a signal is the launcher's own.
-    fn obey(&mut self, number: i32) {
-        if signal::STOPS.contains(&number) {
-            self.begin_stop(self.grace_period);
-        }
-        self.tell(Order::Signal(number));
-    }
-
-    fn gather(&mut self, signal: Sent, at: Instant) {
-        self.gathered.push((signal, at));
-        self.decide_at.get_or_insert_with(|| Instant::now() + TOGETHER);
-    }
-
-    /// Acts on what has come together.
-    fn decide(&mut self) {
-        self.decide_at = None;
-        let gathered = std::mem::take(&mut self.gathered);
-        if self.has_program {
-            return self.pass_on(gathered);
-        }
-        let came = |number: &i32| gathered.iter().any(|((gathered, _), _)| gathered == number);
-        signal::IMPATIENT.into_iter().filter(came).for_each(|number| self.obey(number));
-    }
-
-    /// With PROGRAM: passes on what did not come to the whole group, so that PROGRAM has had everything once.
-    fn pass_on(&mut self, gathered: Vec<(Sent, Instant)>) {
-        let about: Vec<Sent> = gathered.iter().map(|(signal, _)| *signal).collect();
-        let came_to_all = self.witness.as_mut().map_or(Vec::new(), |witness| witness.ask(&about));
-        for (index, ((number, sender), at)) in gathered.into_iter().enumerate() {
-            if came_to_all.get(index) == Some(&true) {
-                continue;
-            }
-            if at.elapsed() < patience_with(sender) {
-                self.gather((number, sender), at);
-            } else {
-                self.tell(Order::Signal(number));
-            }
-        }
-    }
-
-    fn is_witness(&self, pid: Pid) -> bool {
-        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
-    }
-
-    /// Where there is no PROGRAM there is nothing more to testify.
-    fn dismiss_witness(&self) {
-        if let Some(witness) = &self.witness {
-            witness.dismiss();
-        }
-    }
-
-    /// Whether the terminal that controlled us is gone.
-    fn is_hang_up(&self) -> bool {
-        self.had_terminal && !sys::has_terminal()
-    }
-
     // ------------------------------------------------------------ what is above and below
 
     fn look_at_parent(&mut self, epoll: Option<&Epoll>) {
@@ -304,10 +215,21 @@ impl Guard {
             }
             // The supervisor, whose child it is, hears of it as well, unless it was stopped.
             if self.program_end.is_none() {
-                self.wake_supervisor_at = Some(Instant::now() + TOGETHER);
+                self.wake_supervisor_at = Some(Instant::now() + PROMPTNESS);
             }
             self.dismiss_witness();
             self.begin_stop(self.grace_period);
+        }
+    }
+
+    fn is_witness(&self, pid: Pid) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
+    }
+
+    /// Where there is no PROGRAM there is nothing more to testify.
+    fn dismiss_witness(&self) {
+        if let Some(witness) = &self.witness {
+            witness.dismiss();
         }
     }
 
@@ -447,16 +369,6 @@ impl Guard {
             let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(rest));
             while self.signals.take().is_some() {}
         }
-    }
-}
-
-/// How long it may take until a signal of this sender has reached all that he means.
-fn patience_with(sender: Pid) -> Duration {
-    let is_at_work = |process: Process| matches!(process.state, b'R' | b'D');
-    match sender {
-        0 => UNSEEN,
-        pid if descendants::process(pid).is_some_and(is_at_work) => AT_WORK,
-        _ => TOGETHER,
     }
 }
 

@@ -131,10 +131,20 @@ fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<Own
     if let Some(word) = watched.last() {
         *program = sys::pidfd_open(decode(*word).1).ok();
     }
-    let answer = |word: &u64| if seen.contains(&decode(*word)) { *word | HAS_COME } else { *word };
+    let answer = |word: &u64| if has_come(decode(*word), seen) { *word | HAS_COME } else { *word };
     let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
     seen.retain(|sent| !words.iter().any(|word| decode(*word) == *sent));
     guard.write_all(&answers)
+}
+
+/// Whether all have had a signal. Of a stop and SIGCONT, either takes the other back while it is pending (signal(7)): who
+/// was short of a processor has seen the later one alone.
+fn has_come((number, sender): Sent, seen: &[Sent]) -> bool {
+    let is_taken_back_by = |later: i32| match number {
+        signal::CONT => signal::SUSPENDS.contains(&later),
+        _ => signal::SUSPENDS.contains(&number) && later == signal::CONT,
+    };
+    seen.iter().any(|(other, by)| *by == sender && (*other == number || is_taken_back_by(*other)))
 }
 
 fn encode((number, sender): &Sent, question: u8) -> u64 {
@@ -143,4 +153,26 @@ fn encode((number, sender): &Sent, question: u8) -> u64 {
 
 fn decode(word: u64) -> Sent {
     ((word & 0xff) as i32, (word >> 32) as Pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::signal::{CONT, INT, TERM, TSTP};
+
+    #[test]
+    fn a_stop_and_its_continuation_stand_for_each_other() {
+        for (asked, seen, expected) in [
+            ((TERM, 7), &[(TERM, 7)][..], true),
+            ((TERM, 7), &[(TERM, 8)], false),
+            ((TERM, 7), &[(INT, 7)], false),
+            ((CONT, 7), &[(TSTP, 7)], true),
+            ((CONT, 7), &[(TSTP, 8)], false),
+            ((TSTP, 7), &[(CONT, 7)], true),
+            ((TERM, 7), &[(CONT, 7)], false),
+            ((CONT, 7), &[(TERM, 7)], false),
+        ] {
+            assert_eq!(has_come(asked, seen), expected, "{asked:?} {seen:?}");
+        }
+    }
 }

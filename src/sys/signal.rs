@@ -33,6 +33,9 @@ pub const STOPS: [i32; 3] = [TERM, INT, QUIT];
 /// Those of them of which the second skips the grace period.
 pub const IMPATIENT: [i32; 2] = [INT, QUIT];
 
+/// Those that stop a process and can be caught.
+pub const SUSPENDS: [i32; 3] = [TSTP, TTIN, TTOU];
+
 /// Those that a terminal sends (termios(3), tty_ioctl(4)).
 const OF_TERMINALS: [i32; 8] = [HUP, INT, QUIT, CONT, TSTP, TTIN, TTOU, WINCH];
 

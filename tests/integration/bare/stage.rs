@@ -153,7 +153,7 @@ impl Scene<'_> {
             // One after the other, by one who has much to do in between.
             "slowly" => {
                 let (signal, who) = rest.split_once(' ').expect("signal and target");
-                let each = "my $then = time + 0.1; kill $signal, $_; 1 while time < $then";
+                let each = "my $then = time + 0.03; kill $signal, $_; 1 while time < $then";
                 let script = format!("use Time::HiRes 'time'; my $signal = shift; for (@ARGV) {{ {each} }}");
                 let targets: Vec<_> = self.targets(who).iter().map(i64::to_string).collect();
                 self.sandbox.command("perl", ["-e", &script, signal]).args(targets).output();

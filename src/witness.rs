@@ -9,13 +9,15 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take, also where many processes wait for a processor. Nobody waits longer for a witness that
 /// was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long whoever hears of PROGRAM's end has to dismiss the witness.
 const DISMISSAL: Duration = Duration::from_millis(100);
+/// How long after one another signals may come of which the last alone is seen.
+const SHORTLY: Duration = Duration::from_millis(200);
 /// How many signals are remembered about which nobody has asked.
 const MEMORY: usize = 64;
 
@@ -95,7 +97,7 @@ impl Witness {
 fn testify(mut guard: UnixStream) {
     sys::set_name(c"plugin-witness");
     let Ok(signals) = Signals::open() else { return };
-    let mut seen: Vec<Sent> = Vec::new();
+    let mut seen: Vec<(Sent, Instant)> = Vec::new();
     let mut program = None;
     loop {
         let sources = [Some(guard.as_fd()), Some(signals.as_fd()), program.as_ref().map(AsFd::as_fd)];
@@ -103,8 +105,9 @@ fn testify(mut guard: UnixStream) {
         // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
         while let Some(arrived) = signals.take() {
             if let Origin::Process(sender) = arrived.origin {
-                seen.retain(|sent| *sent != (arrived.number, sender));
-                seen.push((arrived.number, sender));
+                let sent = (arrived.number, sender);
+                seen.retain(|(other, _)| *other != sent);
+                seen.push((sent, Instant::now()));
             }
         }
         seen.drain(..seen.len().saturating_sub(MEMORY));
@@ -120,7 +123,7 @@ fn testify(mut guard: UnixStream) {
 }
 
 /// One word for each signal that was asked about.
-fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<OwnedFd>) -> io::Result<()> {
+fn answer(guard: &mut UnixStream, seen: &mut Vec<(Sent, Instant)>, program: &mut Option<OwnedFd>) -> io::Result<()> {
     let mut question = [0; MEMORY * WORD];
     let count = match guard.read(&mut question)? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -131,20 +134,21 @@ fn answer(guard: &mut UnixStream, seen: &mut Vec<Sent>, program: &mut Option<Own
     if let Some(word) = watched.last() {
         *program = sys::pidfd_open(decode(*word).1).ok();
     }
-    let answer = |word: &u64| if has_come(decode(*word), seen) { *word | HAS_COME } else { *word };
+    let now = Instant::now();
+    let answer = |word: &u64| if has_come(decode(*word), seen, now) { *word | HAS_COME } else { *word };
     let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
-    seen.retain(|sent| !words.iter().any(|word| decode(*word) == *sent));
+    seen.retain(|(sent, _)| !words.iter().any(|word| decode(*word) == *sent));
     guard.write_all(&answers)
 }
 
-/// Whether all have had a signal. Of a stop and SIGCONT, either takes the other back while it is pending (signal(7)): who
-/// was short of a processor has seen the later one alone.
-fn has_come((number, sender): Sent, seen: &[Sent]) -> bool {
-    let is_taken_back_by = |later: i32| match number {
-        signal::CONT => signal::SUSPENDS.contains(&later),
-        _ => signal::SUSPENDS.contains(&number) && later == signal::CONT,
-    };
-    seen.iter().any(|(other, by)| *by == sender && (*other == number || is_taken_back_by(*other)))
+/// Whether all have had a signal. A stop takes a pending SIGCONT back, and SIGCONT a stop (signal(7)): of several that come
+/// shortly after one another, who is short of a processor has the last alone.
+fn has_come((number, sender): Sent, seen: &[(Sent, Instant)], now: Instant) -> bool {
+    let is_of_job_control = |number: i32| number == signal::CONT || signal::SUSPENDS.contains(&number);
+    seen.iter().any(|&((other, by), at)| {
+        let stands_for_it = is_of_job_control(number) && is_of_job_control(other) && now < at + SHORTLY;
+        (other, by) == (number, sender) || stands_for_it
+    })
 }
 
 fn encode((number, sender): &Sent, question: u8) -> u64 {
@@ -161,18 +165,22 @@ mod tests {
     use crate::sys::signal::{CONT, INT, TERM, TSTP};
 
     #[test]
-    fn a_stop_and_its_continuation_stand_for_each_other() {
-        for (asked, seen, expected) in [
-            ((TERM, 7), &[(TERM, 7)][..], true),
-            ((TERM, 7), &[(TERM, 8)], false),
-            ((TERM, 7), &[(INT, 7)], false),
-            ((CONT, 7), &[(TSTP, 7)], true),
-            ((CONT, 7), &[(TSTP, 8)], false),
-            ((TSTP, 7), &[(CONT, 7)], true),
-            ((TERM, 7), &[(CONT, 7)], false),
-            ((CONT, 7), &[(TERM, 7)], false),
+    fn of_stops_and_continuations_the_last_stands_for_those_shortly_before() {
+        let (now, long_ago) = (Instant::now() + SHORTLY, Instant::now() - SHORTLY);
+        for (asked, seen, at, expected) in [
+            ((TERM, 7), (TERM, 7), now, true),
+            ((TERM, 7), (TERM, 7), long_ago, true),
+            ((TERM, 7), (TERM, 8), now, false),
+            ((TERM, 7), (INT, 7), now, false),
+            ((TERM, 7), (CONT, 7), now, false),
+            ((CONT, 7), (TERM, 7), now, false),
+            ((CONT, 7), (TSTP, 8), now, true),
+            ((TSTP, 7), (CONT, 8), now, true),
+            ((CONT, 7), (CONT, 8), now, true),
+            ((CONT, 7), (TSTP, 7), long_ago, false),
+            ((CONT, 7), (CONT, 7), long_ago, true),
         ] {
-            assert_eq!(has_come(asked, seen), expected, "{asked:?} {seen:?}");
+            assert_eq!(has_come(asked, &[(seen, at)], now), expected, "{asked:?} {seen:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The socket as a file: what stands at its path is replaced or left alone, and that it goes when we do.
 
-use super::VARIABLE;
+use super::of_environment;
 use crate::cli::{Arguments, Opt};
 use crate::descendants;
 use crate::error::plain;
@@ -82,9 +82,9 @@ pub fn wanted(arguments: &Arguments) -> Option<PathBuf> {
     if let Some(path) = arguments.value(Opt::Control) {
         return Some(path.into());
     }
-    let path = std::env::var_os(VARIABLE).filter(|path| !path.is_empty())?;
-    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some() || is_answered_above(path.as_ref());
-    (!is_below_another).then(|| path.into())
+    let path = of_environment()?;
+    let is_below_another = std::env::var_os(LOCATIONS_VARIABLE).is_some() || is_answered_above(&path);
+    (!is_below_another).then_some(path)
 }
 
 /// Whether a process above us answers at `path`. It adopts whatever loses its parent, so that the way up leads to it.

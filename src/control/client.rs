@@ -1,7 +1,7 @@
 //! The commands that ask a running launcher: what they send, and what they make of the answer.
 
 use super::request::Request;
-use super::{VARIABLE, prometheus, table};
+use super::{VARIABLE, of_environment, prometheus, table};
 use crate::answer::print;
 use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
@@ -54,8 +54,7 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
 
 fn path(arguments: &Arguments) -> Result<PathBuf, Error> {
     let given = arguments.value(Opt::Control).map(PathBuf::from);
-    let variable = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    match given.or_else(variable) {
+    match given.or_else(of_environment) {
         Some(path) => Ok(path),
         None => Settings::resolve(arguments)?.control.ok_or_else(|| {
             Error::Usage(format!("whom to ask? give --control SOCKET, or set {VARIABLE} or `plugin.launcher.control`"))

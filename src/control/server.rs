@@ -1,5 +1,6 @@
 //! The clients of the socket: who is let in (root and the launcher's own user), served without ever waiting for one. Each
-//! asks one thing, is answered, and is let go. A client that stalls, floods or reads nothing harms nobody but itself: what all together may cost is bounded.
+//! asks one thing, is answered, and is let go. A client that stalls, floods or reads nothing harms nobody but itself:
+//! what all together may cost is bounded.
 
 use super::address::Address;
 use super::request::Request;

@@ -85,6 +85,12 @@ impl Plan {
         let runs = |entry: &&Entry| matches!(entry.decision, Decision::Run { .. });
         self.entries.iter().filter(runs).map(|entry| entry.name.as_os_str())
     }
+
+    /// Whether something that should run here cannot, or a location cannot be used.
+    pub fn has_failed(&self) -> bool {
+        let is_error = |entry: &Entry| matches!(entry.decision, Decision::Error { .. });
+        !self.bad_locations.is_empty() || self.entries.iter().any(is_error)
+    }
 }
 
 /// What tells a file from others, and its content from what it was before.

@@ -65,7 +65,6 @@ impl Supervisor {
             Decision::Run { command, .. } => command,
             Decision::Skip { reason } => return self.say(&Notice::Skipped { plugin: &entry.name, reason: &reason }),
             Decision::Error { reason } => {
-                self.has_failed = true;
                 return self.say(&Notice::Failed { plugin: &entry.name, reason: &reason });
             }
         };

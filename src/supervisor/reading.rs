@@ -89,14 +89,19 @@ impl Supervisor {
 
     /// Says what was found, and has every plugin wait for its start.
     fn begin_with(&mut self, plan: Plan, taken: &str) {
-        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
-        for bad in &plan.bad_locations {
-            self.has_failed = true;
-            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
-        }
-        self.log.align(plan.names());
+        self.note_plan(&plan, taken);
         for entry in plan.entries {
             self.take_in(entry);
         }
+    }
+
+    /// Takes from a plan what is not one plugin's, and says which locations cannot be used.
+    pub(super) fn note_plan(&mut self, plan: &Plan, taken: &str) {
+        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
+        self.has_failed = plan.has_failed();
+        for bad in &plan.bad_locations {
+            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
+        }
+        self.log.align(plan.names());
     }
 }

@@ -1,9 +1,9 @@
 //! What a reload changes: what was found now, against what is there. Plugins below what cannot be read now are left alone.
 //! A pure comparison; a configuration that cannot be used never comes here, and changes nothing.
 
+use super::Supervisor;
 use super::lifecycle::{Event, Wish};
 use super::plugins::Plugin;
-use super::{Supervisor, spawn};
 use crate::link::Report;
 use crate::log::PluginId;
 use crate::notice::{Notice, ReloadCounts};
@@ -80,13 +80,7 @@ impl Supervisor {
         warnings.iter().filter(is_new).for_each(|warning| self.warn(warning));
         self.warnings = warnings;
         self.above.tell(&Report::GracePeriod(self.settings.longest_grace_period()));
-        self.environment = spawn::environment(&self.settings, &self.about_launcher, self.attached_to, taken);
-        for bad in &plan.bad_locations {
-            self.say(&Notice::Failed { plugin: bad.location.as_os_str(), reason: &bad.problem });
-        }
-        let is_error = |entry: &Entry| matches!(entry.decision, Decision::Error { .. });
-        self.has_failed = !plan.bad_locations.is_empty() || plan.entries.iter().any(is_error);
-        self.log.align(plan.names());
+        self.note_plan(&plan, taken);
         let unreadable = plan.bad_locations.iter().filter(|bad| !bad.is_gone).map(|bad| bad.location.clone());
         let known: Vec<Known<'_>> = self.plugins.iter().map(|(id, plugin)| plugin.known(id)).collect();
         let changes = compare(&known, plan.entries, are_all_new, &unreadable.collect::<Vec<_>>());

@@ -1,5 +1,8 @@
 //! Output: every byte of every line, in order, whoever reads it and however slowly.
 
+mod readers;
+mod records;
+
 use std::fs::OpenOptions;
 use std::time::Duration;
 
@@ -251,109 +254,6 @@ fn standard_error_can_be_kept_separate() {
 }
 
 #[test]
-fn json_records_have_time_event_plugin_and_their_own_fields() {
-    let plugin = "#!/bin/sh\necho hello\necho \"child of $PPID\"\nexit 3\n";
-    let sandbox = Sandbox::with([("all_x.sh", plugin), ("worker_y.sh", "#!/bin/sh\nkill -TERM $$\n")]);
-    let done = sandbox.run_json(&["--role", "worker"]).output();
-    assert_eq!(done.stderr, "");
-    let records = done.records();
-    for record in &records {
-        let time = record["time"].text();
-        let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-        assert_eq!(shape, "0000-00-00T00:00:00.000Z");
-        let events = "started output exited failed skipped restarting stopping killed warning stopped";
-        assert!(events.split(' ').any(|event| record["event"] == event), "{record:?}");
-    }
-    let of = |event: &str, plugin: &str| {
-        let found = records.iter().find(|r| r["event"] == event && r["plugin"] == plugin);
-        found.unwrap_or_else(|| panic!("{event} of {plugin}: {records:#?}")).clone()
-    };
-    assert!(of("started", "all_x.sh")["pid"].number() > 1.0);
-    assert_eq!(of("started", "all_x.sh")["command"].texts()[0], "/bin/sh");
-    assert!(of("output", "all_x.sh")["message"] == "hello");
-    assert!(of("exited", "all_x.sh")["code"] == 3.0);
-    assert!(of("exited", "worker_y.sh")["signal"] == 15.0);
-    let at = |event: &str| records.iter().rposition(|r| r["event"] == event && r["plugin"] == "all_x.sh");
-    assert!(at("started") < at("output") && at("output") < at("exited"));
-}
-
-#[test]
-fn json_is_valid_for_any_bytes() {
-    let plugin = "#!/usr/bin/perl\nbinmode STDOUT;\nprint pack('C', $_), \"|\\n\" for 0..255;\n\
-                  print \"\\\"\\\\/\\b\\f\\t\\r \\xe2\\x82\\xac \\xf0\\x9f\\x98\\x80 \\xed\\xa0\\x80 \\xe2\\x82|\\n\";\n";
-    let sandbox = Sandbox::with([("all_\"x\"\t.pl", plugin)]);
-    let done = sandbox.run_json(&[]).output();
-    // Python's reader is the second opinion.
-    sandbox.write("log", &done.stdout);
-    let judge = "import json\nfor line in open('log', 'rb'):\n    json.loads(line.decode('utf-8'))\n";
-    assert_eq!(sandbox.command("python3", ["-c", judge]).output().stderr, "");
-
-    let messages: Vec<_> = done.events("output").iter().map(|record| record["message"].text()).collect();
-    for byte in (0..=255_u8).filter(|byte| *byte != b'\n') {
-        let expected = String::from_utf8_lossy(&[byte]).into_owned() + "|";
-        assert!(messages.contains(&expected), "byte {byte}");
-    }
-    let last = messages.last().expect("lines");
-    assert!(last.starts_with("\"\\/\u{8}\u{c}\t\r € 😀 \u{fffd}") && last.ends_with("\u{fffd}|"), "{last:?}");
-    assert!(done.events("started")[0]["plugin"] == "all_\"x\"\t.pl");
-}
-
-#[test]
-fn json_marks_pieces_with_more_to_come() {
-    // The euro sign lies across the border of the first two pieces.
-    let plugin =
-        format!("#!/usr/bin/perl\nprint 'x' x {}, \"\\xe2\\x82\\xac\", 'y' x 70000, \"\\nend\\n\";\n", PIECE - 1);
-    let done = Sandbox::with([("all_x.pl", plugin.as_str())]).run_json(&[]).output();
-    let records = done.events("output");
-    let partial: Vec<_> = records.iter().map(|record| record["partial"] == Json::Bool(true)).collect();
-    assert_eq!(partial, [true, true, false, false]);
-    let expected = format!("{}€{}\nend\n", "x".repeat(PIECE - 1), "y".repeat(70000));
-    assert_same(joined(&records).as_bytes(), expected.as_bytes());
-}
-
-#[test]
-fn quiet_leaves_only_output_and_problems() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\n"), ("scheduler_y.sh", "#!/bin/sh\n")]);
-    let options = ["run", "--quiet", "--role", "worker", "plugins"];
-    assert_eq!(sandbox.launcher(options).output().text(), "[all_x.sh] here\n");
-    sandbox.plugin("all_z.rb", "#!/opt/none/ruby\n");
-    let text = sandbox.launcher(options).output().text();
-    let notices: Vec<_> = text.lines().filter(|line| line.starts_with("[launcher] ")).collect();
-    assert!(notices.len() == 1 && notices[0].contains("all_z.rb"), "{text}");
-}
-
-#[test]
-fn quiet_says_nothing_of_what_was_asked_for() {
-    let plugin = "#!/bin/sh\nexec 2>/dev/null\ntrap 'exit 9' TERM\necho ready\nwhile :; do sleep 0.02; done\n";
-    let sandbox = Sandbox::with([("all_x.sh", plugin), ("all_y.sh", plugin)]);
-    let running = sandbox.launcher(["run", "--quiet", "--control", "s", "plugins"]).start();
-    wait_for("both are ready", || running.stdout().matches("] ready\n").count() == 2);
-    let ask = |words: &[&str]| {
-        let done = sandbox.launcher(words).args(["--control", "s"]).output();
-        assert_eq!(done.status.code(), Some(0), "{words:?}: {}", done.stderr);
-    };
-    ask(&["restart", "all_x.sh"]);
-    wait_for("it is ready again", || running.stdout().matches("[all_x.sh] ready\n").count() == 2);
-    ask(&["stop", "all_x.sh"]);
-    sandbox.plugin("scheduler_z.sh", "#!/bin/sh\n");
-    ask(&["reload"]);
-    running.signal("TERM");
-    let done = running.wait();
-    assert!(done.text().lines().all(|line| line.ends_with(".sh] ready")), "{}", done.text());
-    assert_eq!(done.status.code(), Some(0));
-}
-
-#[test]
-fn notices_are_in_the_same_stream() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\nexit 4\n")]);
-    let done = sandbox.launcher(["run", "plugins"]).output();
-    assert_eq!(done.stderr, "");
-    let text = done.text();
-    assert!(text.lines().all(|line| line.starts_with("[launcher] ") || line.starts_with("[all_x.sh] ")), "{text}");
-    assert!(text.contains("[launcher] exited all_x.sh: status 4\n"), "{text}");
-}
-
-#[test]
 fn a_line_is_logged_as_soon_as_it_is_there() {
     let plugin = "#!/bin/sh\necho first\nuntil [ -e go ]; do sleep 0.05; done\necho second\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
@@ -390,56 +290,6 @@ fn an_end_is_noticed_while_a_child_holds_the_pipe() {
     let done = running.wait();
     let messages: Vec<_> = done.events("output").iter().map(|record| record["message"].text()).collect();
     assert_eq!(messages, ["first", "later"], "what the child writes later is still logged");
-    assert_eq!(done.status.code(), Some(0));
-}
-
-#[test]
-fn a_slow_reader_slows_the_plugin_down_and_loses_nothing() {
-    let plugin = "#!/usr/bin/perl\n$| = 1;\nprint 'x' x 99, \"\\n\" for 1..200000;\nopen F, '>', 'written';\nprint F \"yes\\n\";\n";
-    let sandbox = Sandbox::with([("all_x.pl", plugin), ("all_y.sh", "#!/bin/sh\necho other >other\n")]);
-    let mut running = sandbox.launcher(["run", "--quiet", "plugins"]).unread().start();
-    sandbox.wait_for_file("other");
-    assert!(!sandbox.path("written").exists(), "20 MB do not fit into the pipes");
-    running.read_on();
-    let done = running.wait();
-    assert_eq!(sandbox.read("written"), "yes\n");
-    assert_eq!(done.lines_of("all_x.pl").len(), 200_000);
-}
-
-#[test]
-fn a_stalled_reader_never_holds_the_stop_longer_than_the_grace_period() {
-    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"yes\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
-    for stderr in ["merged", "separate"] {
-        let sandbox = Sandbox::with([("all_x.pl", flood)]);
-        let options = ["run", "--grace-period", "0.5", "--stderr", stderr, "plugins"];
-        let running = sandbox.launcher(options).unread().start();
-        sandbox.wait_for_file("flooding");
-        running.signal("TERM");
-        let done = running.wait_within(Duration::from_millis(500) + sandbox::margin());
-        assert_eq!(done.status.code(), Some(0));
-        sandbox.assert_nothing_left(Duration::ZERO);
-    }
-}
-
-#[test]
-fn a_reader_that_is_gone_is_noted_once_and_plugins_keep_running() {
-    let plugin = "#!/usr/bin/perl\n$| = 1;\nprint \"here\\n\";\nuntil (-e 'go') { select undef, undef, undef, 0.02; }\n\
-                  print 'x' x 99, \"\\n\" for 1..50000;\nopen F, '>', 'written';\nprint F \"yes\\n\";\n";
-    let sandbox = Sandbox::with([("all_x.pl", plugin), ("all_y.pl", plugin)]);
-    let mut running = sandbox.launcher(["run", "plugins"]).unread().start();
-    running.hang_up();
-    sandbox.write("go", "");
-    let done = running.wait();
-    assert_eq!(sandbox.read("written"), "yes\n", "the output was drained and dropped");
-    assert_eq!(done.stderr.lines().count(), 1, "noted once: {:?}", done.stderr);
-    assert_eq!(done.status.code(), Some(0));
-}
-
-#[test]
-fn a_closed_standard_output_keeps_no_plugin_from_running() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho lost\necho yes >ran\n")]);
-    let done = sandbox.command("sh", ["-c", "exec \"$LAUNCHER\" run plugins >&-"]).output();
-    assert_eq!(sandbox.read("ran"), "yes\n");
     assert_eq!(done.status.code(), Some(0));
 }
 

@@ -1,5 +1,8 @@
 //! Where locations and the configuration come from, what plugins receive, and what is refused.
 
+mod empty;
+mod refused;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -190,97 +193,6 @@ fn extra_config_works_with_a_file_and_with_nothing() {
     assert_eq!(Json::parse(&found), Json::parse(r#"{"extra_config": {"a": [1], "b": 1}}"#));
 }
 
-#[test]
-fn a_malformed_variable_is_refused_with_its_name_and_offset() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    // The offset counts from 0 or from 1.
-    let cases = [
-        ("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", r#"["plugins", "#, ["12", "13"]),
-        ("LMCACHE_PLUGIN_LOCATIONS", r#"["plugins" "b"]"#, ["11", "12"]),
-        ("LMCACHE_RUNTIME_PLUGIN_CONFIG", r#"{"abcdefghijklm": }"#, ["18", "19"]),
-        ("LMCACHE_PLUGIN_CONFIG", r#"{"abcdefghijk": 01}"#, ["16", "17"]),
-    ];
-    for (name, value, offsets) in cases {
-        let done = sandbox.launcher(["run"]).env(name, value).output();
-        done.assert_refused(&[name]);
-        assert!(offsets.iter().any(|offset| done.stderr.contains(offset)), "{offsets:?}: {}", done.stderr);
-    }
-    assert!(!sandbox.path("started").exists());
-}
-
-#[test]
-fn a_document_is_refused_even_where_the_locations_come_from_elsewhere() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    for name in ["LMCACHE_RUNTIME_PLUGIN_CONFIG", "LMCACHE_PLUGIN_CONFIG"] {
-        for value in ["{", "[1, 2]", "null"] {
-            sandbox.launcher(["run", "plugins"]).env(name, value).output().assert_refused(&[name]);
-        }
-    }
-    assert!(!sandbox.path("started").exists());
-}
-
-#[test]
-fn locations_that_are_no_paths_are_refused() {
-    let sandbox = Sandbox::new();
-    for value in ["7", "true", "{\"a\": 1}", "[\"a\", 7]", "[[\"a\"]]", "[null]", "[\"\"]"] {
-        let document = format!("{{\"plugin_locations\": {value}}}");
-        let done = sandbox.launcher(["run"]).env("LMCACHE_PLUGIN_CONFIG", &document).output();
-        done.assert_refused(&["plugin_locations"]);
-        sandbox.write("lmcache.yaml", &document);
-        let done = sandbox.launcher(["run", "--config", "lmcache.yaml"]).output();
-        done.assert_refused(&["lmcache.yaml", "plugin_locations"]);
-    }
-}
-
-#[test]
-fn a_malformed_file_is_refused_with_file_line_and_column() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    let cases = [
-        ("a: 1\nb: [1, 2\nc: 3\n", "lmcache.yaml:"),
-        ("a: 1\n b: 2\n", "lmcache.yaml:2:"),
-        ("a: 1\nb: \"open\n", "lmcache.yaml:"),
-        ("a: 1\nb: !!python/object:os.system x\n", "lmcache.yaml:2:4"),
-        ("a: *nowhere\n", "lmcache.yaml:1:4"),
-        ("- a\n- b\n", "lmcache.yaml"),
-    ];
-    for (content, mention) in cases {
-        sandbox.write("lmcache.yaml", content);
-        let done = sandbox.launcher(["run", "--config", "lmcache.yaml"]).output();
-        done.assert_refused(&[mention]);
-        let list = sandbox.launcher(["list", "--config", "lmcache.yaml"]).output();
-        list.assert_refused(&[mention]);
-    }
-    assert!(!sandbox.path("started").exists());
-}
-
-#[test]
-fn a_configuration_file_that_is_not_there_is_refused() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    sandbox.launcher(["run", "--config", "gone.yaml", "plugins"]).output().assert_refused(&["gone.yaml"]);
-    let variable = sandbox.launcher(["run", "plugins"]).env("LMCACHE_CONFIG_FILE", "gone.yaml").output();
-    variable.assert_refused(&["gone.yaml"]);
-    assert!(!sandbox.path("started").exists());
-}
-
-#[test]
-fn the_configuration_is_never_logged() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
-    let secret = "hunter2";
-    for document in [r#"{"token": "hunter2"}"#, r#"{"token": "hunter2", oops}"#, r#"{"token": hunter2}"#] {
-        for command in ["run", "list", "check"] {
-            let launch = sandbox.launcher([command, "--format", "json", "plugins"]);
-            let done = launch.env("LMCACHE_PLUGIN_CONFIG", document).output();
-            assert!(!done.text().contains(secret) && !done.stderr.contains(secret), "{command}: {}", done.stderr);
-        }
-    }
-    for yaml in ["token: hunter2\nx: [\n", "x: !secret hunter2\n", "token: \"hunter2\n"] {
-        sandbox.write("lmcache.yaml", yaml);
-        let done = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).output();
-        done.assert_refused(&["lmcache.yaml:"]);
-        assert!(!done.stderr.contains(secret), "{}", done.stderr);
-    }
-}
-
 /// A JSON file with this many entries, in LMCache's indented form.
 fn large(sandbox: &Sandbox, entries: usize) -> usize {
     let lines: Vec<String> = (0..entries).map(|n| format!("            \"key_{n}\":            {n}")).collect();
@@ -343,113 +255,10 @@ fn settings_in_extra_config_stand_below_the_command_line() {
     assert_eq!(typed.text(), "[all_x.sh] here\n");
 }
 
-#[test]
-fn an_unknown_setting_of_the_launcher_is_told_the_nearest() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\n")]);
-    sandbox.write("lmcache.yaml", "extra_config:\n  plugin.launcher.grace_perod: 1\n");
-    let done = sandbox.run_json(&["--config", "lmcache.yaml"]).output();
-    assert_eq!(done.status.code(), Some(0));
-    let warnings = done.events("warning");
-    assert_eq!(warnings.len(), 1);
-    let text = format!("{:?}", warnings[0]);
-    assert!(text.contains("grace_perod") && text.contains("grace_period"), "{text}");
-}
-
 /// What `run` does with these variables before PROGRAM: its status and what it says.
 fn with_program(sandbox: &Sandbox, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let launch = sandbox.launcher(["run"]).args(arguments).args(["--", "sh", "-c", "exit 7"]);
     variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).output()
-}
-
-#[test]
-fn a_variable_is_read_without_the_blanks_and_quotes_around() {
-    let sandbox = sources(&["one", "two"]);
-    for value in [" one ", "\"one\"", "'one'", "\t\"one\" ", "\"[\"one\"]\"", " [\"one\"] "] {
-        for name in ["LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "LMCACHE_PLUGIN_LOCATIONS"] {
-            assert_eq!(names(&sandbox, &[], &[(name, value)]), ["one.sh"], "{value}");
-        }
-    }
-}
-
-#[test]
-fn an_empty_variable_means_that_there_are_none() {
-    let sandbox = sources(&["file", "newer"]);
-    sandbox.write("lmcache.yaml", "runtime_plugin_locations: [file]\n");
-    let file = ["--config", "lmcache.yaml"];
-    for (variables, expected) in [
-        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "")][..], &[][..]),
-        (&[("LMCACHE_PLUGIN_LOCATIONS", " '' ")], &[]),
-        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "newer"), ("LMCACHE_PLUGIN_LOCATIONS", "")], &[]),
-        (&[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", ""), ("LMCACHE_PLUGIN_LOCATIONS", "newer")], &["newer.sh"]),
-        (&[("LMCACHE_PLUGIN_CONFIG", "")], &["file.sh"]),
-        (&[("LMCACHE_RUNTIME_PLUGIN_CONFIG", " "), ("LMCACHE_PLUGIN_CONFIG", "{}")], &["file.sh"]),
-    ] {
-        assert_eq!(names(&sandbox, &file, variables), expected, "{variables:?}");
-    }
-}
-
-#[test]
-fn the_last_of_both_names_in_a_document_counts() {
-    let sandbox = sources(&["one", "two"]);
-    for (document, expected) in [
-        ("plugin_locations: one\nruntime_plugin_locations: two\n", &["two.sh"][..]),
-        ("runtime_plugin_locations: two\nplugin_locations: one\n", &["one.sh"]),
-        ("runtime_plugin_locations: two\nplugin_locations: []\n", &[]),
-    ] {
-        sandbox.write("lmcache.yaml", document);
-        assert_eq!(names(&sandbox, &["--config", "lmcache.yaml"], &[]), expected, "{document}");
-        let done = sandbox.launcher(["check", "--config", "lmcache.yaml"]).output();
-        assert!(done.text().contains("are both given"), "{}", done.text());
-    }
-}
-
-#[test]
-fn what_is_nothing_to_lmcache_is_nothing() {
-    let sandbox = Sandbox::new();
-    for value in ["", "~", "false", "''", "[]", "{}", "0", "0.0"] {
-        for key in ["runtime_plugin_locations", "plugin_locations", "extra_config"] {
-            sandbox.write("lmcache.yaml", format!("{key}: {value}\n"));
-            let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[]);
-            assert_eq!((done.status.code(), &*done.stderr), (Some(7), ""), "{key}: {value}: {}", done.text());
-        }
-    }
-    for document in ["", "# nothing\n", "[]\n", "false\n", "''\n"] {
-        sandbox.write("lmcache.yaml", document);
-        assert_eq!(with_program(&sandbox, &["--config", "lmcache.yaml"], &[]).status.code(), Some(7), "{document}");
-    }
-}
-
-#[test]
-fn no_empty_value_keeps_program_from_starting() {
-    let sandbox = Sandbox::new();
-    sandbox.write("lmcache.yaml", "runtime_plugin_locations:\n- \n- ''\nextra_config: ' '\n");
-    let keys = ["restart", "grace_period", "format", "quiet", "stderr", "control", "watch", "locations"];
-    let settings: Vec<String> = keys.iter().map(|key| format!("  plugin.launcher.{key}: ''\n")).collect();
-    sandbox.write("settings.yaml", ["extra_config:\n", &*settings.concat()].concat());
-    assert_eq!(with_program(&sandbox, &["--config", "settings.yaml"], &[]).status.code(), Some(7));
-    for name in [
-        "LMCACHE_CONFIG_FILE",
-        "LMCACHE_PLUGIN_CONFIG",
-        "LMCACHE_EXTRA_CONFIG",
-        "LMCACHE_PLUGIN_ROLE",
-        "LMCACHE_PLUGIN_WORKER_ID",
-        "LMCACHE_RUNTIME_PLUGIN_WORKER_COUNT",
-        "LMCACHE_RUNTIME_PLUGIN_LOCATIONS",
-    ] {
-        let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[(name, "")]);
-        assert_eq!(done.status.code(), Some(7), "{name}: {}", done.stderr);
-    }
-    let done = with_program(&sandbox, &["--config", "lmcache.yaml"], &[]);
-    for place in ["lmcache.yaml:2:2: an item of", "lmcache.yaml:3:3: an item of"] {
-        assert!(done.text().contains(place), "{}", done.text());
-    }
-    sandbox.write("empty", "\n");
-    for arguments in [["--config", ""], ["--extra-config", ""], ["--extra-config", "@"], ["--extra-config", "@empty"]] {
-        assert_eq!(with_program(&sandbox, &arguments, &[]).status.code(), Some(7), "{arguments:?}");
-    }
-    let done = with_program(&sandbox, &["--extra-config", "@gone"], &[]);
-    assert!(done.status.code() == Some(7) && done.text().contains("cannot read configuration `gone`"));
-    assert_eq!(with_program(&sandbox, &["--config", "gone.yaml"], &[]).status.code(), Some(7));
 }
 
 #[test]
@@ -519,26 +328,6 @@ fn standard_input_is_a_file_once() {
 }
 
 #[test]
-fn a_file_that_is_none_or_without_end_is_refused() {
-    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
-    sandbox.mkfifo("fifo.yaml");
-    sandbox.link("fifo.yaml", "link.yaml");
-    sandbox.write("large.yaml", "#".repeat((16 << 20) + 1));
-    sandbox.write("just.yaml", "#".repeat(16 << 20));
-    sandbox.link("just.yaml", "good.yaml");
-    for (name, problem) in [
-        ("fifo.yaml", "no regular file"),
-        ("link.yaml", "no regular file"),
-        ("/dev/zero", "no regular file"),
-        ("plugins", "a directory"),
-        ("large.yaml", "larger than 16 MiB"),
-    ] {
-        sandbox.launcher(["list", "--config", name, "plugins"]).output().assert_refused(&[name, problem]);
-    }
-    assert_eq!(sandbox.launcher(["list", "--config", "good.yaml", "plugins"]).output().status.code(), Some(0));
-}
-
-#[test]
 fn paths_need_not_be_text() {
     let sandbox = Sandbox::new();
     let name = |suffix: &[u8]| OsString::from_vec([b"\xff", suffix].concat());
@@ -551,46 +340,4 @@ fn paths_need_not_be_text() {
     assert_eq!((get.text().as_str(), get.stderr.as_str()), ("256\n", ""));
     let get = sandbox.launcher(["get", "/chunk_size"]).env("LMCACHE_CONFIG_FILE", name(b".yaml")).output();
     assert_eq!(get.text(), "256\n");
-}
-
-#[test]
-fn locations_that_lmcache_in_program_would_find_are_named() {
-    let sandbox = sources(&["one", "two"]);
-    sandbox.write("lmcache.yaml", "runtime_plugin_locations: [two, one]\n");
-    let file = [("LMCACHE_CONFIG_FILE", "lmcache.yaml")];
-    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let done = with_program(&sandbox, arguments, variables);
-        assert_eq!(done.status.code(), Some(7));
-        done.text().lines().find(|line| line.contains("a second time")).map(str::to_owned)
-    };
-    let twice = said(&["one"], &file).expect("the file names it, too");
-    assert!(twice.contains("plugins of `one` are named by lmcache.yaml:1:33"), "{twice}");
-    assert!(said(&["one/one.sh"], &file).is_some(), "a part of it");
-    assert!(said(&["plugins"], &file).is_none(), "another");
-    assert!(said(&[], &file).is_none(), "the file's own");
-    let variable = [file[0], ("LMCACHE_PLUGIN_LOCATIONS", "two")];
-    assert!(said(&["one"], &variable).is_none(), "the variable comes before the file for LMCache, too");
-    assert!(said(&["two"], &variable).is_some_and(|said| said.contains("LMCACHE_PLUGIN_LOCATIONS")));
-}
-
-#[test]
-fn program_is_not_told_of_locations_that_we_run() {
-    let sandbox = sources(&["one"]);
-    sandbox.write("lmcache.yaml", "plugin_locations: [one]\n");
-    let seen = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let program = "echo \"${LMCACHE_RUNTIME_PLUGIN_LOCATIONS-unset} ${LMCACHE_PLUGIN_LOCATIONS-unset}.\"";
-        let launch = sandbox.launcher(["run"]).args(arguments).args(["--", "sh", "-c", program]);
-        let done = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).output();
-        let is_said = done.text().contains("PROGRAM gets LMCACHE_RUNTIME_PLUGIN_LOCATIONS empty");
-        (done.text().lines().find(|line| line.ends_with('.')).map(str::to_owned), is_said)
-    };
-    let hidden = (Some(" unset.".to_owned()), true);
-    assert_eq!(seen(&[], &[("LMCACHE_CONFIG_FILE", "lmcache.yaml")]), hidden);
-    assert_eq!(seen(&["--config", "lmcache.yaml"], &[]), hidden);
-    assert_eq!(seen(&[], &[("LMCACHE_PLUGIN_LOCATIONS", "one")]), hidden);
-    assert_eq!(seen(&[], &[("LMCACHE_RUNTIME_PLUGIN_LOCATIONS", "one")]), hidden);
-    assert_eq!(seen(&["one"], &[("LMCACHE_PLUGIN_LOCATIONS", "x")]), (Some("unset x.".into()), false));
-    assert_eq!(seen(&[], &[]), (Some("unset unset.".into()), false));
-    let quiet = seen(&["--config", "lmcache.yaml", "--quiet"], &[]);
-    assert_eq!(quiet, (hidden.0, false));
 }

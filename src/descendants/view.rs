@@ -25,13 +25,13 @@ enum Source {
 /// A way to look that was found to work.
 pub struct View {
     source: Source,
-    /// The session in which we were started.
+    /// The session in which we were started, where that is known.
     callers_session: Option<Pid>,
 }
 
 impl View {
-    /// Finds out which way works. `caller` is a process of the session in which we were started.
-    pub fn open(caller: Pid) -> View {
+    /// Finds out which way works. `callers_session` is that in which we were started.
+    pub fn open(callers_session: Option<Pid>) -> View {
         // The numbers of another namespace's /proc are other processes'.
         let is_ours = fs::read_link("/proc/self").is_ok_and(|own| own.to_str() == Some(&sys::own_pid().to_string()));
         let source = match (is_ours, children_of(sys::own_pid(), 2)) {
@@ -39,7 +39,7 @@ impl View {
             (true, Some(_)) => Source::Children,
             (true, None) => Source::Table,
         };
-        View { source, callers_session: sys::session_of(caller) }
+        View { source, callers_session }
     }
 
     /// Why only children and groups can be found, where it is so.
@@ -53,7 +53,8 @@ impl View {
     /// Whether the group of a process holds descendants of ours alone. Groups do not reach beyond a session (setpgid(2)),
     /// and of those in which our descendants are the caller's is the only one that holds others.
     pub fn is_closed(&self, process: &Process) -> bool {
-        process.group > 1 && process.group != sys::own_group() && Some(process.session) != self.callers_session
+        let is_callers = self.callers_session.is_none_or(|callers| callers == process.session);
+        process.group > 1 && process.group != sys::own_group() && !is_callers
     }
 
     /// The living processes below us, parents before their children. Where `expects_some` and none is seen, as when what

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Stops all that is below us. `number` is the signal by which the supervisor was killed, if it was.
 pub fn stop_everything(number: Option<i32>, grace_period: Duration, signals: &Signals) {
-    let view = View::open(sys::own_pid());
+    let view = View::open(sys::session_of(0));
     let now = Instant::now();
     let mut stop = Stop::begin(now, now + grace_period, &[]);
     let mut has_spoken = false;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::processes;
@@ -312,4 +313,23 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
     sandbox.wait_for_file("left");
     assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn who_shares_the_group_of_a_killed_launcher_with_its_program_lives() {
+    let sandbox = Sandbox::new();
+    sandbox.write("program", "trap '' TERM\necho program\nwhile :; do sleep 0.05; done\n");
+    // Without job control all are one group. Some of the launchers are reaped before their supervisors look.
+    let script = "for n in 1 2 3 4 5 6 7 8; do\n\
+        \"$LAUNCHER\" run --grace-period 0.1 -- sh program &\nlaunchers=\"$launchers $!\"\ndone\n\
+        read line\nkill -KILL $launchers\nwait\necho all killed\nread line\necho \"$line\"\nexit 5\n";
+    let mut running = sandbox.command("setsid", ["bash", "-c", script]).stdin(Stdio::piped()).start();
+    wait_for("all run", || running.stdout().matches("program\n").count() == 8);
+    running.write("kill them\n");
+    running.wait_for_stdout("all killed\n");
+    wait_for("they have gone", || !sandbox.living().iter().any(|process| process.command == "sh program "));
+    assert!(running.stdout().contains("[launcher] killed pid "));
+    running.write("go on\n");
+    let done = running.wait();
+    assert_eq!((done.status.code(), done.text().lines().last()), (Some(5), Some("go on")));
 }

@@ -143,6 +143,29 @@ fn by_numbers(source: Source) -> Vec<Process> {
     let children = |from: Pid, to: Pid| -> Vec<Process> {
         (from..=to).filter(|&pid| sys::is_child(pid)).filter_map(child).collect()
     };
-    let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent + 1, newest));
+    let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent, newest));
     if newer.is_empty() { children(1, HIGHEST_PID) } else { newer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_closed_where_nobody_else_can_be_in_it() {
+        let own = sys::own_group();
+        for (group, session, callers_session, expected) in [
+            (own + 1, 5, Some(4), true),
+            (own + 1, 4, Some(4), false),
+            (own + 1, 5, None, false),
+            (own, 5, Some(4), false),
+            // Which kill(2) takes for its caller's group, and for everybody.
+            (0, 5, Some(4), false),
+            (1, 5, Some(4), false),
+        ] {
+            let process = Process { pid: 7, parent: 1, group, session, state: b'S', threads: 1, started: 0 };
+            let view = View { source: Source::Children, callers_session };
+            assert_eq!(view.is_closed(&process), expected, "{process:?} {callers_session:?}");
+        }
+    }
 }

@@ -70,16 +70,18 @@ pub struct Log {
     wake: PipeWriter,
     thread: Arc<Mutex<Option<Thread>>>,
     is_running: Cell<bool>,
+    /// There is what only the thread can do.
+    is_wanted: Cell<bool>,
     has_complained: Cell<bool>,
     ended: PipeReader,
     has_lost: Arc<AtomicBool>,
 }
 
-/// What the thread works with, until it begins: that is with the first order, so that a log of nothing costs nothing.
+/// What the thread works with, until it begins: that is with the first pipe, or with what has to wait for the reader.
 struct Thread {
     pump: Pump,
     has_lost: Arc<AtomicBool>,
-    /// Closed when the thread ends.
+    /// Closed when the work is done.
     _end: PipeWriter,
 }
 
@@ -125,21 +127,47 @@ impl Log {
             wake,
             thread: Arc::new(Mutex::new(Some(thread))),
             is_running: Cell::new(false),
+            is_wanted: Cell::new(false),
             has_complained: Cell::new(false),
             ended,
             has_lost,
         })
     }
 
-    /// Starts the thread, unless it runs. Where that fails, the next order tries again.
-    fn start(&self) {
+    /// Has done what was ordered, where the thread has not begun: at once, if that is to say a little and whoever reads
+    /// takes it now, else by the thread, which begins. Where that fails, the next call tries again.
+    ///
+    /// To be called before waiting.
+    pub fn begin(&self) {
         if self.is_running.get() {
             return;
         }
+        let (has_orders, is_little) = {
+            let queue = lock(&self.queue);
+            (queue.has_orders.load(Ordering::Acquire), queue.is_little())
+        };
+        let is_wanted = self.is_wanted.get();
+        self.is_wanted.set(is_wanted || has_orders && !(is_little && self.is_done_at_once()));
+        if self.is_wanted.get() {
+            self.start();
+        }
+    }
+
+    /// Does in this thread what was ordered, as far as that is possible without waiting; whether it was.
+    fn is_done_at_once(&self) -> bool {
+        let mut thread = lock(&self.thread);
+        let is_done = thread.as_mut().is_some_and(|thread| thread.pump.work_at_once());
+        // The order to end was among it.
+        thread.take_if(|thread| is_done && thread.pump.is_over()).into_iter().for_each(Thread::work);
+        is_done
+    }
+
+    fn start(&self) {
         let thread = Arc::clone(&self.thread);
         let work = move || {
-            let Some(Thread { pump, has_lost, _end }) = lock(&thread).take() else { return };
-            has_lost.store(pump.run(), Ordering::Release);
+            // The lock is not held while it works.
+            let taken = lock(&thread).take();
+            taken.into_iter().for_each(Thread::work);
         };
         match sys::start_thread(thread::Builder::new().stack_size(STACK), work) {
             Ok(()) => self.is_running.set(true),
@@ -198,8 +226,6 @@ impl Log {
         match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
             Ok(()) => {
                 queue.push(Order::Follow { token, source, frame, is_polled: false });
-                drop(queue);
-                self.start();
             }
             Err(error) => {
                 let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
@@ -225,15 +251,13 @@ impl Log {
     /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
-        let is_idle = !queue.has_orders.load(Ordering::Acquire) && !self.is_running.get();
-        if !is_idle {
-            let time = queue.now();
-            queue.push(Order::Finish { time });
-            self.wake(queue);
-        }
-        if !self.is_running.get() {
-            self.has_lost.store(!is_idle, Ordering::Release);
-            drop(lock(&self.thread).take());
+        let time = queue.now();
+        queue.push(Order::Finish { time });
+        self.wake(queue);
+        self.begin();
+        // No thread was to be had.
+        if !self.is_running.get() && lock(&self.thread).take().is_some() {
+            self.has_lost.store(true, Ordering::Release);
         }
     }
 
@@ -250,9 +274,13 @@ impl Log {
 
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         // Where that fails, the next order tries again.
-        queue.is_woken = queue.is_woken || (&self.wake).write(&[0]).is_ok();
-        drop(queue);
-        self.start();
+        queue.is_woken = queue.is_woken || self.is_running.get() && (&self.wake).write(&[0]).is_ok();
+    }
+}
+
+impl Thread {
+    fn work(self) {
+        self.has_lost.store(self.pump.run(), Ordering::Release);
     }
 }
 

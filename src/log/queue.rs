@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes of records that wait for their turn, at most. A directory of fifty thousand files says less about them.
 const MOST_WAITING: usize = 8 << 20;
 
+/// Bytes of records that are written without a thread for them, at most.
+const LITTLE: usize = 4096;
+
 /// One thing to do.
 pub enum Order {
     Write(Vec<u8>),
@@ -96,6 +99,11 @@ impl Queue {
         self.has_status |= matches!(order, Order::Status(_));
         self.waiting += size;
         self.orders.push(order);
+    }
+
+    /// Whether what waits is a few records, and nothing that is to be read.
+    pub fn is_little(&self) -> bool {
+        self.waiting <= LITTLE && !self.orders.iter().any(|order| matches!(order, Order::Follow { .. }))
     }
 
     /// Takes all orders.

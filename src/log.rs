@@ -57,7 +57,7 @@ pub struct Counters {
 pub struct Source {
     pub plugin: PluginId,
     pub name: OsString,
-    pub pipe: PipeReader,
+    pub pipe: Arc<PipeReader>,
     pub stream: Stream,
     pub counters: Arc<Counters>,
 }
@@ -218,24 +218,20 @@ impl Log {
     /// Reads a pipe from now on, until its end. The first news of the pipe wakes the thread, nothing else need.
     pub fn follow(&self, source: Source) {
         let token = self.next_token.replace(self.next_token.get() + 1);
-        // The thread that meets the token waits for the lock, and then finds the order.
+        let (pipe, name) = (Arc::clone(&source.pipe), source.name.clone());
         let mut queue = lock(&self.queue);
         let frame = Frame::new(&source, &queue.look);
+        // The thread that meets the token finds the order.
+        queue.push(Order::Follow { token, source, frame });
+        drop(queue);
         // Both fail only for want of kernel memory, or where system calls are filtered.
-        let pipe = source.pipe.as_fd();
-        match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
-            Ok(()) => {
-                queue.push(Order::Follow { token, source, frame, is_polled: false });
-            }
-            Err(error) => {
-                let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
-                let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
-                if let Some(record) = warning.record(&queue.look) {
-                    queue.push(Order::Write(record));
-                }
-                queue.push(Order::Follow { token, source, frame, is_polled: true });
-                self.wake(queue);
-            }
+        let watched = sys::set_nonblocking(pipe.as_fd()).and_then(|()| self.epoll.add(pipe.as_fd(), token));
+        if let Err(error) = watched {
+            let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
+            self.say(&Notice::Warning { plugin: Some(&name), reason: &reason });
+            let mut queue = lock(&self.queue);
+            queue.push(Order::Poll { token });
+            self.wake(queue);
         }
     }
 
@@ -272,9 +268,14 @@ impl Log {
         self.has_lost.load(Ordering::Acquire)
     }
 
+    /// Wakes the thread, unless it is about to look. Not under the lock, for which it would have to wait.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        // Where that fails, the next order tries again.
-        queue.is_woken = queue.is_woken || self.is_running.get() && (&self.wake).write(&[0]).is_ok();
+        let has_to = self.is_running.get() && !std::mem::replace(&mut queue.is_woken, true);
+        drop(queue);
+        if has_to && (&self.wake).write(&[0]).is_err() {
+            // The next order tries again.
+            lock(&self.queue).is_woken = false;
+        }
     }
 }
 

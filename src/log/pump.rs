@@ -201,9 +201,12 @@ impl Pump {
         for order in orders {
             match order {
                 Order::Write(record) | Order::Status(record) => self.output.push(&[&record]),
-                Order::Follow { token, source, frame, is_polled } => {
-                    self.polled += usize::from(is_polled);
-                    self.sources.push(token, Followed::new(source, frame, is_polled));
+                Order::Follow { token, source, frame } => self.sources.push(token, Followed::new(source, frame)),
+                Order::Poll { token } => {
+                    if let Some(followed) = self.sources.get_mut(&token) {
+                        followed.is_polled = true;
+                        self.polled += 1;
+                    }
                 }
                 Order::Settle { plugin, time, record } => {
                     let is_its_own = |token| self.sources.get(&token).is_some_and(|it| it.source.plugin == plugin);
@@ -393,9 +396,9 @@ impl Pump {
 }
 
 impl Followed {
-    fn new(source: Source, frame: Frame, is_polled: bool) -> Followed {
+    fn new(source: Source, frame: Frame) -> Followed {
         let (splitter, bar) = (Splitter::default(), Bar::default());
-        Followed { source, frame, is_polled, splitter, bar, failures: 0, has_large_pipe: false }
+        Followed { source, frame, is_polled: false, splitter, bar, failures: 0, has_large_pipe: false }
     }
 
     /// Whether its lines go to standard error.
@@ -436,12 +439,15 @@ mod tests {
         let source = Source {
             plugin: 0,
             name: "x".into(),
-            pipe,
+            pipe: Arc::new(pipe),
             stream: Stream::Merged,
             counters: Arc::new(Counters::default()),
         };
         let frame = Frame::new(&source, &look);
-        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame, is_polled });
+        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame });
+        if is_polled {
+            queue.lock().unwrap().push(Order::Poll { token: 1 });
+        }
         wake.write_all(&[0]).unwrap();
         let thread = thread::spawn(move || pump.run());
         let mut first = [0; 8];

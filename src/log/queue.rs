@@ -24,8 +24,10 @@ pub enum Order {
         token: u64,
         source: Source,
         frame: Frame,
-        /// epoll(7) does not watch it.
-        is_polled: bool,
+    },
+    /// What is followed under this token epoll(7) does not watch.
+    Poll {
+        token: u64,
     },
     /// Log all that a plugin wrote until now, then this.
     Settle {
@@ -87,7 +89,7 @@ impl Queue {
     pub fn push(&mut self, order: Order) {
         let record: &[u8] = match &order {
             Order::Write(record) | Order::Status(record) | Order::Settle { record, .. } => record,
-            Order::Follow { .. } | Order::Finish { .. } => &[],
+            Order::Follow { .. } | Order::Poll { .. } | Order::Finish { .. } => &[],
         };
         let size = record.len();
         self.has_orders.store(true, Ordering::Release);

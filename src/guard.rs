@@ -333,6 +333,7 @@ impl Guard {
         self.dismiss_witness();
         let status = match change {
             Change::Exited(status) => {
+                self.see_witness_go();
                 // PROGRAM may run already.
                 if !self.has_begun {
                     takeover::stop_everything(None, self.grace_period, &self.signals);
@@ -341,10 +342,10 @@ impl Guard {
             }
             Change::Signaled(number) => {
                 takeover::stop_everything(Some(number), self.grace_period, &self.signals);
+                self.see_witness_go();
                 128 + number as u8
             }
         };
-        self.see_witness_go();
         if let Some(address) = &self.address {
             address.remove();
         }
@@ -363,9 +364,13 @@ impl Guard {
     fn see_witness_go(&mut self) {
         let Some(witness) = self.witness.take() else { return };
         let deadline = Instant::now() + LAST_MARGIN;
-        while sys::is_child(witness.pid()) && Instant::now() < deadline {
+        loop {
+            // Its end may have been told of together with the supervisor's.
             self.reap();
             let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() || !sys::is_child(witness.pid()) {
+                return;
+            }
             let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(rest));
             while self.signals.take().is_some() {}
         }

@@ -57,7 +57,7 @@ pub struct Counters {
 pub struct Source {
     pub plugin: PluginId,
     pub name: OsString,
-    pub pipe: PipeReader,
+    pub pipe: Arc<PipeReader>,
     pub stream: Stream,
     pub counters: Arc<Counters>,
 }
@@ -70,16 +70,18 @@ pub struct Log {
     wake: PipeWriter,
     thread: Arc<Mutex<Option<Thread>>>,
     is_running: Cell<bool>,
+    /// There is what only the thread can do.
+    is_wanted: Cell<bool>,
     has_complained: Cell<bool>,
     ended: PipeReader,
     has_lost: Arc<AtomicBool>,
 }
 
-/// What the thread works with, until it begins: that is with the first order, so that a log of nothing costs nothing.
+/// What the thread works with, until it begins: that is with the first pipe, or with what has to wait for the reader.
 struct Thread {
     pump: Pump,
     has_lost: Arc<AtomicBool>,
-    /// Closed when the thread ends.
+    /// Closed when the work is done.
     _end: PipeWriter,
 }
 
@@ -125,21 +127,47 @@ impl Log {
             wake,
             thread: Arc::new(Mutex::new(Some(thread))),
             is_running: Cell::new(false),
+            is_wanted: Cell::new(false),
             has_complained: Cell::new(false),
             ended,
             has_lost,
         })
     }
 
-    /// Starts the thread, unless it runs. Where that fails, the next order tries again.
-    fn start(&self) {
+    /// Has done what was ordered, where the thread has not begun: at once, if that is to say a little and whoever reads
+    /// takes it now, else by the thread, which begins. Where that fails, the next call tries again.
+    ///
+    /// To be called before waiting.
+    pub fn begin(&self) {
         if self.is_running.get() {
             return;
         }
+        let (has_orders, is_little) = {
+            let queue = lock(&self.queue);
+            (queue.has_orders.load(Ordering::Acquire), queue.is_little())
+        };
+        let is_wanted = self.is_wanted.get();
+        self.is_wanted.set(is_wanted || has_orders && !(is_little && self.is_done_at_once()));
+        if self.is_wanted.get() {
+            self.start();
+        }
+    }
+
+    /// Does in this thread what was ordered, as far as that is possible without waiting; whether it was.
+    fn is_done_at_once(&self) -> bool {
+        let mut thread = lock(&self.thread);
+        let is_done = thread.as_mut().is_some_and(|thread| thread.pump.work_at_once());
+        // The order to end was among it.
+        thread.take_if(|thread| is_done && thread.pump.is_over()).into_iter().for_each(Thread::work);
+        is_done
+    }
+
+    fn start(&self) {
         let thread = Arc::clone(&self.thread);
         let work = move || {
-            let Some(Thread { pump, has_lost, _end }) = lock(&thread).take() else { return };
-            has_lost.store(pump.run(), Ordering::Release);
+            // The lock is not held while it works.
+            let taken = lock(&thread).take();
+            taken.into_iter().for_each(Thread::work);
         };
         match sys::start_thread(thread::Builder::new().stack_size(STACK), work) {
             Ok(()) => self.is_running.set(true),
@@ -190,26 +218,20 @@ impl Log {
     /// Reads a pipe from now on, until its end. The first news of the pipe wakes the thread, nothing else need.
     pub fn follow(&self, source: Source) {
         let token = self.next_token.replace(self.next_token.get() + 1);
-        // The thread that meets the token waits for the lock, and then finds the order.
+        let (pipe, name) = (Arc::clone(&source.pipe), source.name.clone());
         let mut queue = lock(&self.queue);
         let frame = Frame::new(&source, &queue.look);
+        // The thread that meets the token finds the order.
+        queue.push(Order::Follow { token, source, frame });
+        drop(queue);
         // Both fail only for want of kernel memory, or where system calls are filtered.
-        let pipe = source.pipe.as_fd();
-        match sys::set_nonblocking(pipe).and_then(|()| self.epoll.add(pipe, token)) {
-            Ok(()) => {
-                queue.push(Order::Follow { token, source, frame, is_polled: false });
-                drop(queue);
-                self.start();
-            }
-            Err(error) => {
-                let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
-                let warning = Notice::Warning { plugin: Some(&source.name), reason: &reason };
-                if let Some(record) = warning.record(&queue.look) {
-                    queue.push(Order::Write(record));
-                }
-                queue.push(Order::Follow { token, source, frame, is_polled: true });
-                self.wake(queue);
-            }
+        let watched = sys::set_nonblocking(pipe.as_fd()).and_then(|()| self.epoll.add(pipe.as_fd(), token));
+        if let Err(error) = watched {
+            let reason = format!("its output is read by poll(2), epoll(7) does not watch it: {}", plain(&error));
+            self.say(&Notice::Warning { plugin: Some(&name), reason: &reason });
+            let mut queue = lock(&self.queue);
+            queue.push(Order::Poll { token });
+            self.wake(queue);
         }
     }
 
@@ -225,15 +247,13 @@ impl Log {
     /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
-        let is_idle = !queue.has_orders.load(Ordering::Acquire) && !self.is_running.get();
-        if !is_idle {
-            let time = queue.now();
-            queue.push(Order::Finish { time });
-            self.wake(queue);
-        }
-        if !self.is_running.get() {
-            self.has_lost.store(!is_idle, Ordering::Release);
-            drop(lock(&self.thread).take());
+        let time = queue.now();
+        queue.push(Order::Finish { time });
+        self.wake(queue);
+        self.begin();
+        // No thread was to be had.
+        if !self.is_running.get() && lock(&self.thread).take().is_some() {
+            self.has_lost.store(true, Ordering::Release);
         }
     }
 
@@ -248,11 +268,20 @@ impl Log {
         self.has_lost.load(Ordering::Acquire)
     }
 
+    /// Wakes the thread, unless it is about to look. Not under the lock, for which it would have to wait.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        // Where that fails, the next order tries again.
-        queue.is_woken = queue.is_woken || (&self.wake).write(&[0]).is_ok();
+        let has_to = self.is_running.get() && !std::mem::replace(&mut queue.is_woken, true);
         drop(queue);
-        self.start();
+        if has_to && (&self.wake).write(&[0]).is_err() {
+            // The next order tries again.
+            lock(&self.queue).is_woken = false;
+        }
+    }
+}
+
+impl Thread {
+    fn work(self) {
+        self.has_lost.store(self.pump.run(), Ordering::Release);
     }
 }
 

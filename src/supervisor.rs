@@ -251,6 +251,7 @@ impl Supervisor {
         let own = [self.changes.due(), self.patience_ends(), self.server.as_ref().and_then(Server::due)];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        self.log.begin();
         self.wait_at_most(timeout, ready);
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Stops all that is below us. `number` is the signal by which the supervisor was killed, if it was.
 pub fn stop_everything(number: Option<i32>, grace_period: Duration, signals: &Signals) {
-    let view = View::open(sys::session_of(0));
+    let mut view = None;
     let now = Instant::now();
     let mut stop = Stop::begin(now, now + grace_period, &[]);
     let mut has_spoken = false;
@@ -21,7 +21,8 @@ pub fn stop_everything(number: Option<i32>, grace_period: Duration, signals: &Si
                 Reaped::NoChildren => return,
             }
         }
-        if let Step::Stuck(left) = stop.step(Instant::now(), &view) {
+        let view = view.get_or_insert_with(|| View::open(sys::session_of(0)));
+        if let Step::Stuck(left) = stop.step(Instant::now(), view) {
             let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
             answer::complain(&format!("cannot kill, and leaves behind: pid {}", pids.join(", ")));
             return;

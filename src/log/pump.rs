@@ -44,6 +44,8 @@ pub struct Pump {
     polled: usize,
     look: Look,
     sources: Numbered<u64, Followed>,
+    /// The order to end has come.
+    is_over: bool,
     /// Of these sources a line is to be logged before its end, if no more comes until then.
     bars: Vec<(u64, Instant)>,
     /// When orders were taken last.
@@ -104,6 +106,7 @@ impl Pump {
             look,
             sources: Numbered::new(),
             polled: 0,
+            is_over: false,
             bars: Vec::new(),
             time: Timestamp::default(),
             input: vec![0; SMALL_BUFFER],
@@ -116,10 +119,25 @@ impl Pump {
         Ok(pump)
     }
 
+    /// Carries out the orders that have come, as far as that is possible without waiting; whether it was. There is nothing
+    /// to read yet.
+    pub fn work_at_once(&mut self) -> bool {
+        self.carry_out(None);
+        self.output.flush_at_once()
+    }
+
+    /// Whether the order to end has come.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Works until the order to end. Returns whether lines were lost.
     pub fn run(mut self) -> bool {
+        // What was ordered before.
+        self.carry_out(None);
+        self.flush();
         let mut ready = Vec::new();
-        loop {
+        while !self.is_over {
             let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
             let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
             let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
@@ -128,18 +146,20 @@ impl Pump {
                 self.calm_down();
             }
             // Among the orders is what tells of a pipe that nobody knows yet.
-            let mut goes_on = ready.iter().all(|token| self.sources.get(token).is_some()) || self.carry_out(None);
+            if ready.iter().any(|token| self.sources.get(token).is_none()) {
+                self.carry_out(None);
+            }
             for token in ready.iter().filter(|token| **token != WAKE) {
-                goes_on = goes_on && self.read(*token);
+                if !self.is_over {
+                    self.read(*token);
+                }
             }
             if !self.bars.is_empty() {
                 self.show_bars();
             }
             self.flush();
-            if !goes_on {
-                return self.end();
-            }
         }
+        self.end()
     }
 
     /// Waits for the tokens of pipes that are ready.
@@ -172,20 +192,21 @@ impl Pump {
         }
     }
 
-    /// Carries out the orders that have come, what was read before that among them where it belongs; false when the last
-    /// one was to end.
+    /// Carries out the orders that have come, what was read before that among them where it belongs.
     ///
     /// Order is that of one clock: what was said before the bytes are looked at stands before them, as they may be the
     /// answer to it. Only a plugin's end stands behind all that it wrote.
-    fn carry_out(&mut self, mut pending: Option<Pending<'_>>) -> bool {
+    fn carry_out(&mut self, mut pending: Option<Pending<'_>>) {
         let Taken { orders, dropped, time } = self.take_orders();
-        let mut goes_on = true;
         for order in orders {
             match order {
                 Order::Write(record) | Order::Status(record) => self.output.push(&[&record]),
-                Order::Follow { token, source, frame, is_polled } => {
-                    self.polled += usize::from(is_polled);
-                    self.sources.push(token, Followed::new(source, frame, is_polled));
+                Order::Follow { token, source, frame } => self.sources.push(token, Followed::new(source, frame)),
+                Order::Poll { token } => {
+                    if let Some(followed) = self.sources.get_mut(&token) {
+                        followed.is_polled = true;
+                        self.polled += 1;
+                    }
                 }
                 Order::Settle { plugin, time, record } => {
                     let is_its_own = |token| self.sources.get(&token).is_some_and(|it| it.source.plugin == plugin);
@@ -200,7 +221,7 @@ impl Pump {
                         self.log(&read, &time);
                     }
                     self.settle(|_| true, &time);
-                    goes_on = false;
+                    self.is_over = true;
                 }
             }
         }
@@ -210,7 +231,6 @@ impl Pump {
         if let Some(read) = pending {
             self.log(&read, &time);
         }
-        goes_on
     }
 
     /// Takes the orders that have come. Under the lock nobody gives one: what is taken is older than its time, what comes
@@ -229,27 +249,23 @@ impl Pump {
         self.output.push(&[&record]);
     }
 
-    /// Reads once from one source and batches the lines; false when the end was ordered meanwhile.
-    fn read(&mut self, token: u64) -> bool {
+    /// Reads once from one source and batches the lines.
+    fn read(&mut self, token: u64) {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
                 let mut input = std::mem::take(&mut self.input);
                 let read = Pending { token, bytes: &input[..count] };
                 // In text, where lines have no time, it takes no lock to see that nothing was said before them.
-                let goes_on = match self.look.format {
-                    Format::Text if !self.has_orders.load(Ordering::Acquire) => {
-                        self.log(&read, &Timestamp::default());
-                        true
-                    }
+                match self.look.format {
+                    Format::Text if !self.has_orders.load(Ordering::Acquire) => self.log(&read, &Timestamp::default()),
                     _ => self.carry_out(Some(read)),
-                };
+                }
                 if count == input.len() && count < LARGE_BUFFER {
                     input = vec![0; count * 4];
                 }
                 self.input = input;
-                goes_on
             }
-            Got::NothingNow | Got::Failed => true,
+            Got::NothingNow | Got::Failed => {}
             Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
         }
     }
@@ -380,9 +396,9 @@ impl Pump {
 }
 
 impl Followed {
-    fn new(source: Source, frame: Frame, is_polled: bool) -> Followed {
+    fn new(source: Source, frame: Frame) -> Followed {
         let (splitter, bar) = (Splitter::default(), Bar::default());
-        Followed { source, frame, is_polled, splitter, bar, failures: 0, has_large_pipe: false }
+        Followed { source, frame, is_polled: false, splitter, bar, failures: 0, has_large_pipe: false }
     }
 
     /// Whether its lines go to standard error.
@@ -423,12 +439,15 @@ mod tests {
         let source = Source {
             plugin: 0,
             name: "x".into(),
-            pipe,
+            pipe: Arc::new(pipe),
             stream: Stream::Merged,
             counters: Arc::new(Counters::default()),
         };
         let frame = Frame::new(&source, &look);
-        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame, is_polled });
+        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame });
+        if is_polled {
+            queue.lock().unwrap().push(Order::Poll { token: 1 });
+        }
         wake.write_all(&[0]).unwrap();
         let thread = thread::spawn(move || pump.run());
         let mut first = [0; 8];

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes of records that wait for their turn, at most. A directory of fifty thousand files says less about them.
 const MOST_WAITING: usize = 8 << 20;
 
+/// Bytes of records that are written without a thread for them, at most.
+const LITTLE: usize = 4096;
+
 /// One thing to do.
 pub enum Order {
     Write(Vec<u8>),
@@ -21,8 +24,10 @@ pub enum Order {
         token: u64,
         source: Source,
         frame: Frame,
-        /// epoll(7) does not watch it.
-        is_polled: bool,
+    },
+    /// What is followed under this token epoll(7) does not watch.
+    Poll {
+        token: u64,
     },
     /// Log all that a plugin wrote until now, then this.
     Settle {
@@ -84,7 +89,7 @@ impl Queue {
     pub fn push(&mut self, order: Order) {
         let record: &[u8] = match &order {
             Order::Write(record) | Order::Status(record) | Order::Settle { record, .. } => record,
-            Order::Follow { .. } | Order::Finish { .. } => &[],
+            Order::Follow { .. } | Order::Poll { .. } | Order::Finish { .. } => &[],
         };
         let size = record.len();
         self.has_orders.store(true, Ordering::Release);
@@ -96,6 +101,11 @@ impl Queue {
         self.has_status |= matches!(order, Order::Status(_));
         self.waiting += size;
         self.orders.push(order);
+    }
+
+    /// Whether what waits is a few records, and nothing that is to be read.
+    pub fn is_little(&self) -> bool {
+        self.waiting <= LITTLE && !self.orders.iter().any(|order| matches!(order, Order::Follow { .. }))
     }
 
     /// Takes all orders.

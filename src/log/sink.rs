@@ -115,6 +115,17 @@ impl Sink {
         }
     }
 
+    /// Writes of the batch what can be written without waiting; whether that was all. What fails is tried again by
+    /// [`Sink::flush`].
+    pub fn flush_at_once(&mut self) -> bool {
+        if self.length > 0 {
+            let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
+            self.batch.copy_within(written..self.length, 0);
+            self.length -= written;
+        }
+        self.length == 0
+    }
+
     /// After an error: writes the rest of the record that was begun, so that none is ever glued to another, and then how
     /// many lines are missing.
     fn catch_up(&mut self) -> bool {

@@ -97,7 +97,7 @@ impl Supervisor {
                 for (stream, pipe) in pipes {
                     let Some(plugin) = self.plugins.get(id) else { return };
                     let (name, counters) = (plugin.name.clone(), Arc::clone(&plugin.counters));
-                    self.log.follow(Source { plugin: id, name, pipe, stream, counters });
+                    self.log.follow(Source { plugin: id, name, pipe: Arc::new(pipe), stream, counters });
                 }
                 if let Some(change) = early_end {
                     self.note_end_of_leader(id, change);

@@ -3,9 +3,9 @@
 use super::Pid;
 use super::libc::{self, check};
 use super::raw::{self, call};
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -64,6 +64,18 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0];
     // SAFETY: as above.
     unsafe { call(raw::WRITE, arguments) }.map_err(io::Error::from_raw_os_error)
+}
+
+/// Writes what can be written without waiting (pwritev2(2), RWF_NOWAIT), as pipes and sockets let us.
+///
+/// # Errors
+/// EAGAIN: nothing now. EOPNOTSUPP: of this file it cannot be said; ENOSYS. As write(2) has them.
+pub fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let (part, count, anywhere) = (IoSlice::new(bytes), 1 as c_long, -1 as c_long);
+    let (fd, part) = (fd.as_raw_fd(), &raw const part);
+    // SAFETY: a vector of one element, which std lays out as the kernel does; its memory is only read.
+    let result = unsafe { libc::syscall(libc::SYS_PWRITEV2, fd, part, count, anywhere, anywhere, libc::RWF_NOWAIT) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
 /// Closes every descriptor of this process but the standard streams and this one (close_range(2), Linux 5.9), for a child

@@ -1,6 +1,7 @@
 //! The log tells the whole truth: what is lost is counted, what is said by whom is seen, and in which order.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -236,4 +237,35 @@ fn a_descriptor_that_others_made_non_blocking_loses_nothing() {
                  os.close(write)\n\
                  print(len(open(read, 'rb').read().splitlines()), child.wait())\n";
     assert_eq!(sandbox.command("python3", ["-c", judge]).output().text(), "20000 0\n");
+}
+
+#[test]
+fn what_is_said_before_any_plugin_runs_takes_no_thread() {
+    let sandbox = Sandbox::new();
+    let to_file = || File::create(sandbox.path("log")).expect("a file");
+    // Of a pipe the kernel says whether a write would wait, of many a file it does not.
+    let piped = sandbox.launcher(["run", "plugins", "--", "sleep", "1000"]).start();
+    let filed = sandbox.launcher(["run", "plugins", "--", "sleep", "1000"]).stdout(to_file()).start();
+    let skipped = "[launcher] skipped plugins: an empty directory: no plugin is there\n";
+    piped.wait_for_stdout(skipped);
+    wait_for("it is in the file", || sandbox.read("log") == skipped);
+    // Where directories are read is a thread that ends.
+    wait_for("it has one thread", || processes::status_figure(piped.supervisor(), "Threads") == 1);
+    for running in [piped, filed] {
+        running.signal("TERM");
+        assert_eq!(running.wait().status.signal(), Some(15), "as PROGRAM ended");
+    }
+    assert!(sandbox.read("log").ends_with("[launcher] exited sleep: signal 15 (SIGTERM)\n"), "{}", sandbox.read("log"));
+}
+
+#[test]
+fn an_end_before_any_plugin_waits_for_no_reader() {
+    let sandbox = Sandbox::new();
+    sandbox.mkfifo("log");
+    // The launcher itself holds both ends: the pipe stays full.
+    let script = "exec 9<>log; dd if=/dev/zero of=/dev/fd/9 bs=4096 count=16 oflag=nonblock 2>/dev/null\n\
+                  exec \"$LAUNCHER\" run --grace-period 0.1 plugins -- sh -c 'exit 3' >&9";
+    let done = sandbox.command("bash", ["-c", script]).output();
+    assert_eq!(done.status.code(), Some(3));
+    assert_eq!(done.stderr, "", "the supervisor has not hung");
 }

@@ -41,3 +41,4 @@ mod status;
 mod stop;
 mod terminal;
 mod watch;
+mod witness;

@@ -386,34 +386,6 @@ fn the_end_of_the_program_wakes_whoever_was_stopped() {
 }
 
 #[test]
-fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
-    for victim in ["program", "supervisor", "guard", "witness"] {
-        let sandbox = Sandbox::new();
-        let program = "echo $$ >pid; exec sleep 1000";
-        let running = sandbox.launcher(["run", "--grace-period", "0.5", "--", "sh", "-c", program]).start();
-        let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
-        let named = |pid: &u32| processes::name(*pid) == "plugin-witness";
-        wait_for("the guard has a witness", || processes::children_of(running.pid()).iter().any(named));
-        let witness = processes::children_of(running.pid()).into_iter().find(named).expect("just seen");
-        let supervisor = running.supervisor();
-        let pid = match victim {
-            "program" => program,
-            "supervisor" => supervisor,
-            "guard" => running.pid(),
-            _ => witness,
-        };
-        sandbox::send("KILL", &[pid]);
-        if victim == "witness" {
-            wait_for("it was reaped", || processes::read(witness).is_none());
-            assert!(processes::is_alive(program), "nobody else is concerned");
-            sandbox::send("KILL", &[program]);
-        }
-        running.wait_within(Duration::from_millis(500) + sandbox::margin());
-        sandbox.assert_nothing_left(if victim == "guard" { sandbox::margin() } else { Duration::ZERO });
-    }
-}
-
-#[test]
 fn an_orphan_that_gets_the_pid_of_the_program_does_not_change_the_status() {
     // In a PID namespace of its own the number of the next process can be chosen.
     let plugin = "#!/bin/sh\n\

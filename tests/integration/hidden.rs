@@ -35,9 +35,10 @@ pub const NO_PROC: &str = "[launcher] warning: /proc cannot be read, or is anoth
 const LOOK_FOR_DAEMON: &str = "\"$LAUNCHER\" run --grace-period 0.3 --parent-fd 0 plugins; echo \"status $?\"\n\
     kill -0 $(cat daemon) 2>/dev/null && echo 'daemon left' || echo 'daemon gone'\n";
 
-/// Deaf to SIGTERM, with a child in a session of its own that another of its threads started and that notes SIGTERM.
+/// Deaf to SIGTERM, with a child in a session of its own that another of its threads started and that notes SIGTERM,
+/// also where nobody reads any more what it might say.
 const PARENT: &str = "import signal, subprocess, threading\n\
-    child = 'trap \"echo >asked; exit\" TERM; echo ready; while :; do sleep 0.02; done'\n\
+    child = 'exec 2>/dev/null; trap \"echo >asked; exit\" TERM; echo ready; while :; do sleep 0.02; done'\n\
     begun = threading.Event()\n\
     def start():\n    \
         subprocess.Popen(['sh', '-c', child], start_new_session=True)\n    \

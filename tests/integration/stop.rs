@@ -187,6 +187,23 @@ fn each_process_is_asked_once_and_each_that_is_killed_is_named() {
 }
 
 #[test]
+fn a_stop_that_takes_its_time_looks_around_now_and_then() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping");
+    let looks = || processes::context_switches(running.supervisor());
+    // Ten times a second, once it has been for a while.
+    wait_for("a second of few looks", || {
+        let (before, since) = (looks(), Instant::now());
+        wait_for("a second", || since.elapsed() > Duration::from_secs(1));
+        let count = looks() - before;
+        count > 0 && count < 10 * 3 * since.elapsed().as_secs().max(1)
+    });
+}
+
+#[test]
 fn who_may_not_be_signalled_is_named_and_left_behind() {
     if fs::metadata("/proc/self").expect("proc").uid() != 0 {
         // Only root can be another user as well.

@@ -153,11 +153,13 @@ mod tests {
 
     #[test]
     fn a_group_is_closed_where_nobody_else_can_be_in_it() {
+        // 0 where it is outside of our PID namespace.
         let own = sys::own_group();
+        let other = own + 2;
         for (group, session, callers_session, expected) in [
-            (own + 1, 5, Some(4), true),
-            (own + 1, 4, Some(4), false),
-            (own + 1, 5, None, false),
+            (other, 5, Some(4), true),
+            (other, 4, Some(4), false),
+            (other, 5, None, false),
             (own, 5, Some(4), false),
             // Which kill(2) takes for its caller's group, and for everybody.
             (0, 5, Some(4), false),

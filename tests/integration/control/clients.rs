@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{RUNS, asked, connect, exchange, of, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
-use crate::sandbox::{self, Sandbox, wait_for};
+use crate::sandbox::{self, PATIENCE, Sandbox, wait_for};
 
 #[test]
 fn a_launcher_that_does_not_answer_is_not_waited_for() {
@@ -68,6 +68,45 @@ fn two_hundred_ask_at_once() {
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("answered");
         assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    }
+    // One after another, each of whom is let in at once.
+    let since = Instant::now();
+    (0..100).for_each(|_| drop(exchange(&sandbox, b"status\n")));
+    assert!(since.elapsed() < PATIENCE, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_request_has_at_most_64_kib() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    for (blanks, is_answered) in [(65_536 - "status".len(), true), (70_000, false)] {
+        let answer = exchange(&sandbox, format!("status{}\n", " ".repeat(blanks)).as_bytes());
+        let last = answer.last().expect("an answer");
+        assert_eq!(last["ok"], Json::Bool(is_answered), "{blanks}");
+        assert!(is_answered || last["error"] == "the request is too long", "{last:?}");
+    }
+}
+
+#[test]
+fn who_reads_slowly_has_all_of_a_long_answer() {
+    const PLUGINS: usize = 250;
+    let sandbox = Sandbox::new();
+    // More than a socket holds.
+    let directory = [["d"; 200].concat(), ["e"; 200].concat(), ["f"; 200].concat()].join("/");
+    for n in 0..PLUGINS {
+        sandbox.plugin(format!("{directory}/all_{n:0240}.sh"), "#!/bin/sh\n");
+    }
+    let running = run(&sandbox, &["--watch"]).start();
+    wait_for("all have ended", || running.stdout().matches(": status 0\n").count() == PLUGINS);
+    let mut clients = [connect(&sandbox), connect(&sandbox)];
+    clients.iter_mut().for_each(|client| client.write_all(b"status\n").expect("sent"));
+    exchange(&sandbox, b"status all\n");
+    for client in &mut clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer and its end");
+        assert!(answer.len() > 250_000 && answer.ends_with("{\"ok\":true}\n"), "{}", answer.len());
+        assert_eq!(answer.matches("\"state\":\"ended\"").count(), PLUGINS);
     }
 }
 

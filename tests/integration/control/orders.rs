@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use super::{LEAVES, RUNS, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
+use super::{LEAVES, RUNS, ask, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{self, Sandbox, wait_for};
@@ -117,7 +117,7 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
 fn where_there_is_no_plugin_at_all_a_name_is_told_so() {
     let sandbox = Sandbox::new();
     let _running = run(&sandbox, &["--watch"]).start();
-    wait_for("it listens", || sandbox.path("s").exists());
+    wait_for("it answers", || ask(&sandbox, "status", &[]).status.code() == Some(0));
     let refused = asked(&sandbox, 1, "stop", &["all_x.sh"]);
     assert!(refused.stderr.ends_with("there is no plugin `all_x.sh`: none runs here\n"), "{}", refused.stderr);
 }

@@ -145,23 +145,16 @@ impl Server {
         let memory = self.memory();
         let client = self.clients.get_mut(&id)?;
         let mut bytes = [0; 4096];
-        let count = match client.stream.read(&mut bytes) {
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return None,
-            Err(_) => {
-                self.let_go(id, epoll);
-                return None;
-            }
+        // It was reported: reading neither waits nor is interrupted.
+        let Ok(count) = client.stream.read(&mut bytes) else {
+            self.let_go(id, epoll);
+            return None;
         };
         let is_over = count == 0;
         client.request.extend_from_slice(&bytes[..count]);
         let end = client.request.iter().position(|&byte| byte == b'\n');
         let line = match end {
             Some(end) => &client.request[..end],
-            None if is_over && client.request.is_empty() => {
-                self.let_go(id, epoll);
-                return None;
-            }
             None if is_over => &client.request[..],
             None if client.request.len() > LONGEST_REQUEST || memory + count > MOST_MEMORY => {
                 self.refuse(id, "the request is too long", epoll);
@@ -223,7 +216,6 @@ impl Server {
                 Ok(0) => break,
                 Ok(count) => client.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }

@@ -211,8 +211,8 @@ impl Server {
     /// Sends what the client takes now, and lets it go when it has all.
     fn send(&mut self, id: ClientId, epoll: &Epoll) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        while client.sent < client.answer.len() {
-            match client.stream.write(&client.answer[client.sent..]) {
+        while let rest @ [_, ..] = &client.answer[client.sent..] {
+            match client.stream.write(rest) {
                 Ok(0) => break,
                 Ok(count) => client.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,

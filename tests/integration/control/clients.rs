@@ -102,12 +102,34 @@ fn who_reads_slowly_has_all_of_a_long_answer() {
     let mut clients = [connect(&sandbox), connect(&sandbox)];
     clients.iter_mut().for_each(|client| client.write_all(b"status\n").expect("sent"));
     exchange(&sandbox, b"status all\n");
-    for client in &mut clients {
+    let read = |client: &mut UnixStream| {
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("an answer and its end");
+        answer
+    };
+    for client in &mut clients {
+        let answer = read(client);
         assert!(answer.len() > 250_000 && answer.ends_with("{\"ok\":true}\n"), "{}", answer.len());
         assert_eq!(answer.matches("\"state\":\"ended\"").count(), PLUGINS);
     }
+    // Of many who do not read, those who came first make room; who has not asked yet takes none.
+    let mut silent = connect(&sandbox);
+    let memory = || processes::status_figure(running.supervisor(), "VmRSS");
+    let before = memory();
+    let mut crowd: Vec<UnixStream> = (0..40).map(|_| connect(&sandbox)).collect();
+    crowd.iter_mut().for_each(|client| client.write_all(b"status\n").expect("sent"));
+    exchange(&sandbox, b"status all\n");
+    assert!(memory() < before + 4096, "{} kB", memory() - before);
+    assert!(!read(&mut crowd[0]).ends_with("{\"ok\":true}\n"));
+    assert!(crowd[35..].iter_mut().all(|client| read(client).ends_with("{\"ok\":true}\n")));
+    silent.write_all(b"status all\n").expect("sent");
+    assert!(read(&mut silent).contains("there is no plugin"));
+    // Who goes away in between is not heard of again.
+    let mut leaving = connect(&sandbox);
+    leaving.write_all(b"status\n").expect("sent");
+    exchange(&sandbox, b"status all\n");
+    drop(leaving);
+    processes::wait_for_sleep("nobody has news", &[running.pid(), running.supervisor()]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
+mod alone;
+
 use super::bar::Bar;
 use super::frame::{Frame, Framed};
 use super::queue::{Order, Queue, Taken};
@@ -10,8 +12,9 @@ use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
 use crate::numbered::Numbered;
 use crate::settings::Format;
-use crate::sys::{self, Epoll};
+use crate::sys::{self, Epoll, Interruptible};
 use crate::timestamp::Timestamp;
+pub use alone::Alone;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +56,8 @@ pub struct Pump {
     input: Vec<u8>,
     output: Sink,
     errors: Sink,
+    /// The thread that this is, if its calls can be interrupted; asked for when that matters first.
+    thread: Option<Option<Interruptible>>,
 }
 
 struct Followed {
@@ -112,6 +117,7 @@ impl Pump {
             input: vec![0; SMALL_BUFFER],
             output: Sink::new(output, "output", look),
             errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
+            thread: None,
         };
         if let Err(error) = has_epoll {
             pump.warn(&format!("plugins' output is read by poll(2): epoll_ctl: {}", plain(&error)));
@@ -138,7 +144,10 @@ impl Pump {
         self.flush();
         let mut ready = Vec::new();
         while !self.is_over {
-            let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
+            if self.read_alone() {
+                continue;
+            }
+            let is_large = self.is_large();
             let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
             let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
             self.wait(&mut ready, timeout);
@@ -160,6 +169,11 @@ impl Pump {
             self.flush();
         }
         self.end()
+    }
+
+    /// Whether it holds more memory than a quiet log needs.
+    fn is_large(&self) -> bool {
+        self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large()
     }
 
     /// Waits for the tokens of pipes that are ready.
@@ -249,8 +263,8 @@ impl Pump {
         self.output.push(&[&record]);
     }
 
-    /// Reads once from one source and batches the lines.
-    fn read(&mut self, token: u64) {
+    /// Reads once from one source and batches the lines; whether there was something to read.
+    fn read(&mut self, token: u64) -> bool {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
                 let mut input = std::mem::take(&mut self.input);
@@ -264,9 +278,13 @@ impl Pump {
                     input = vec![0; count * 4];
                 }
                 self.input = input;
+                true
             }
-            Got::NothingNow | Got::Failed => {}
-            Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
+            Got::NothingNow | Got::Failed => false,
+            Got::End => {
+                self.carry_out(Some(Pending { token, bytes: &[] }));
+                true
+            }
         }
     }
 

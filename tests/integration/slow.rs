@@ -113,16 +113,21 @@ fn a_file_system_that_never_answers_holds_up_no_stop() {
         running.wait_for_stdout("] ready");
         fs::remove_file(sandbox.path("lmcache.yaml")).expect("removed");
         sandbox.link(place, "lmcache.yaml");
-        let mut client = connect(&sandbox);
-        client.write_all(b"reload\n").expect("sent");
-        assert_eq!(sandbox.launcher(["status", "--control", "s"]).output().status.code(), Some(0));
+        // The second follows the first.
+        let mut clients = [connect(&sandbox), connect(&sandbox)];
+        for client in &mut clients {
+            client.write_all(b"reload\n").expect("sent");
+            assert_eq!(sandbox.launcher(["status", "--control", "s"]).output().status.code(), Some(0));
+        }
         running.wait_for_stdout("hangs");
         running.close_stdin();
         let done = running.wait_within(limit());
         assert_eq!(done.status.code(), Some(0), "{place}");
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).expect("an answer and its end");
-        assert_eq!(answer, "{\"ok\":false,\"error\":\"the launcher is being stopped\"}\n", "{place}");
+        for client in &mut clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("an answer and its end");
+            assert_eq!(answer, "{\"ok\":false,\"error\":\"the launcher is being stopped\"}\n", "{place}");
+        }
         assert!(!done.text().contains("reloaded"), "the control: {place}: {}", done.text());
     }
 }

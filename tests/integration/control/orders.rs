@@ -160,6 +160,7 @@ fn reload_says_what_came_of_it() {
     // A changed one is told to all.
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
+    wait_for_state(&sandbox, "all_same.sh", "running");
     assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
 }
 

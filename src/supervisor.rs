@@ -30,7 +30,7 @@ use crate::error::plain;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
-use crate::sys::{self, Epoll, Pid, SignalState, Signals};
+use crate::sys::{self, Epoll, Pid, SignalState, Signals, Variable};
 use crate::watch::{Changes, Watch};
 use job::Job;
 use lifecycle::{Event, State};
@@ -38,7 +38,7 @@ use loader::Loader;
 use plugins::{Plugin, Plugins};
 use requests::{Pending, Reloads};
 use spawn::Inherited;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -98,7 +98,7 @@ pub struct Supervisor {
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
-    environment: Rc<[CString]>,
+    environment: Rc<[Variable]>,
     job: Option<Job>,
     plugins: Plugins,
     /// Plugins whose exec is under way, and since when.

@@ -70,16 +70,16 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let (link, supervisors_link) = Link::pair().map_err(cannot)?;
     let grace_period = settings.longest_grace_period();
     let guard = sys::own_pid();
+    // Before there is a PROGRAM, so that it has seen all that PROGRAM has.
+    let witness = if has_program { Witness::summon().ok() } else { None };
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
-            drop((link, signals));
+            drop((link, signals, witness));
             let above = Above::new(guard, supervisors_link, parent);
             Ok(Supervisor::run(arguments, settings, inherited, above, control))
         }
         Fork::Parent(supervisor) => {
             drop((supervisors_link, control));
-            // While the supervisor starts PROGRAM.
-            let witness = if has_program { Witness::summon().ok() } else { None };
             let guard = Guard {
                 supervisor,
                 signals,

@@ -8,14 +8,11 @@ use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long an answer may take, also where many processes wait for a processor. Nobody waits longer for a witness that
 /// was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long whoever hears of PROGRAM's end has to dismiss the witness.
-const DISMISSAL: Duration = Duration::from_millis(100);
 /// How long after one another signals may come of which the last alone is seen.
 const SHORTLY: Duration = Duration::from_millis(200);
 /// How many signals are remembered about which nobody has asked.
@@ -114,10 +111,10 @@ fn testify(mut guard: UnixStream) {
         if is_asked && answer(&mut guard, &mut seen, &mut program).is_err() {
             return;
         }
+        // It has heard all that PROGRAM has. Who was stopped with it must hear that it is over.
         if has_program_ended {
-            thread::sleep(DISMISSAL);
             let _ = sys::kill(sys::parent_pid(), signal::CONT);
-            program = None;
+            return;
         }
     }
 }

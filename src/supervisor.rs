@@ -139,6 +139,8 @@ impl Supervisor {
                 Err(error) => return cannot_run(&settings, &error),
             },
         };
+        // Plugins do not have what the caller ignores.
+        sys::default_signals();
         let _ = sys::lead_own_session();
         let started = Epoll::new()
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));

@@ -8,7 +8,7 @@ use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
 use crate::notice::Notice;
-use crate::sys::{self, Interest, Pid, signal};
+use crate::sys::{Pid, signal};
 use std::time::{Duration, Instant};
 
 /// What the last lines get to reach a reader that is alive, if the grace period is used up.
@@ -139,7 +139,7 @@ impl Supervisor {
         // Whatever it reads still, nobody asks for it any more.
         self.epoll.remove(self.loader.news());
         let mut ready = Vec::new();
-        while !sys::is_ready(self.log.ended(), Interest::Readable) {
+        while !self.log.is_over() {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if timeout == Some(Duration::ZERO) {
                 break;

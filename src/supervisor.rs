@@ -89,6 +89,8 @@ pub struct Supervisor {
     reloads: Reloads,
     began: Instant,
     loader: Loader,
+    /// When the locations are searched for the first time, beside PROGRAM.
+    search_at: Option<Instant>,
     /// `None` while nothing is watched, and while the loader sets up the next.
     watch: Option<Watch>,
     changes: Changes,
@@ -165,6 +167,7 @@ impl Supervisor {
             reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
             began: Instant::now(),
             loader,
+            search_at: None,
             watch: None,
             changes: Changes::default(),
             warnings: Vec::new(),
@@ -228,6 +231,7 @@ impl Supervisor {
     fn work(&mut self) {
         let mut ready = Vec::new();
         if self.job.is_none() {
+            self.say_what_was_noted();
             self.search();
         }
         loop {
@@ -250,7 +254,8 @@ impl Supervisor {
         let tick = self.above.tick().map(|tick| Instant::now() + tick);
         let of_plugins = self.plugins.next_due().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let own = [self.changes.due(), self.patience_ends(), self.server.as_ref().and_then(Server::due)];
+        let of_server = self.server.as_ref().and_then(Server::due);
+        let own = [self.search_at, self.changes.due(), self.patience_ends(), of_server];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.log.begin();
@@ -308,6 +313,9 @@ impl Supervisor {
         }
         if let Some(server) = self.server.as_mut().filter(|server| server.due().is_some_and(|at| at <= now)) {
             server.open_again(&self.epoll);
+        }
+        if self.search_at.take_if(|at| *at <= now).is_some() {
+            self.search();
         }
         if self.changes.take_due(now) {
             self.reload();

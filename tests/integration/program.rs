@@ -1,5 +1,7 @@
 //! PROGRAM mode: its streams, its signals and its status are those of the program.
 
+mod found;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;

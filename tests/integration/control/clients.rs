@@ -239,6 +239,15 @@ fn another_user_is_not_answered() {
 }
 
 #[test]
+fn root_is_answered_whoever_runs_the_launcher() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    sandbox.mode("", 0o777);
+    let running = crate::secrets::as_an_ordinary_user(&sandbox, "exec \"$0\" run --control s plugins").start();
+    running.wait_for_stdout("ready");
+    asked(&sandbox, 0, "status", &["all_x.sh"]);
+}
+
+#[test]
 fn a_launcher_that_was_stopped_answers_nobody_and_nobody_waits_for_ever() {
     let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
     let running = run(&sandbox, &[]).start();

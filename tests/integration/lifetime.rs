@@ -465,10 +465,10 @@ fn an_idle_launcher_does_not_wake_up() {
     let parent = std::process::id().to_string();
     let options =
         ["run", "--watch", "--control", "s", "--restart", "always", "--parent-pid", &parent, "--parent-fd", "0"];
-    let program = ["plugins", "--", "sleep", "1000"];
+    let program = ["--format", "json", "plugins", "--", "sleep", "1000"];
     let full = sandbox.launcher(options).args(program).stdin(Stdio::piped()).start();
     for running in [&plain, &full] {
-        running.wait_for_stdout("] ready");
+        running.wait_for_stdout("ready");
     }
     let supervisor = full.supervisor();
     let is_witness = |pid: &u32| processes::name(*pid) == "plugin-witness";

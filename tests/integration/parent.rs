@@ -63,7 +63,8 @@ fn the_end_of_the_parent_pipe_is_the_end_of_the_parent() {
     running.wait_for_stdout("] ready");
     // Words in the pipe are not its end.
     running.write("still here\n");
-    assert!(running.is_running());
+    running.signal("HUP");
+    running.wait_for_stdout("[launcher] reloaded: ");
     running.close_stdin();
     assert_eq!(running.wait().status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
@@ -77,6 +78,19 @@ fn the_parent_pipe_may_be_any_descriptor() {
     running.wait_for_stdout("] ready");
     running.close_stdin();
     assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn what_is_no_pipe_has_nobody_at_its_other_end() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    sandbox.write("file", "words\n");
+    for kind in ["file", "/dev/null"] {
+        let script = "exec \"$LAUNCHER\" run --parent-fd 3 plugins 3<\"$0\"";
+        let done = sandbox.command("sh", ["-c", script, kind]).output();
+        assert_eq!(done.status.code(), Some(0), "{kind}");
+        assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n", "{kind}");
+    }
+    assert!(!sandbox.path("started").exists());
 }
 
 #[test]

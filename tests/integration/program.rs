@@ -1,5 +1,7 @@
 //! PROGRAM mode: its streams, its signals and its status are those of the program.
 
+mod found;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
@@ -120,9 +122,14 @@ fn plugins_are_attached_to_the_program() {
     let sandbox =
         Sandbox::with([("all_x.sh", "#!/bin/sh\necho $LMCACHE_PLUGIN_PARENT_PID >attached\nexec sleep 1000\n")]);
     let script = "until [ -s attached ]; do sleep 0.02; done; echo $$ >program";
-    let done = sandbox.launcher(["run", "plugins", "--", "sh", "-c", script]).output();
-    assert_eq!(done.status.code(), Some(0));
-    assert_eq!(sandbox.read("attached"), sandbox.read("program"));
+    // Also where the launcher belongs to another process.
+    let parent = std::process::id().to_string();
+    for options in [&[][..], &["--parent-pid", &parent]] {
+        let done = sandbox.launcher(["run", "plugins"]).args(options).args(["--", "sh", "-c", script]).output();
+        assert_eq!(done.status.code(), Some(0));
+        assert_eq!(sandbox.read("attached"), sandbox.read("program"), "{options:?}");
+        sandbox.write("attached", "");
+    }
 }
 
 #[test]

@@ -243,3 +243,27 @@ fn a_full_pipe_as_output_and_error_holds_up_no_stop() {
         sandbox.assert_nothing_left(Duration::ZERO);
     }
 }
+
+/// Executes its arguments with a full socket as standard error, of which nobody reads the other end.
+const FULL_SOCKET: &str = "import os, socket, sys\n\
+    ours, theirs = socket.socketpair()\n\
+    theirs.setblocking(False)\n\
+    try:\n    \
+        while True: theirs.send(b'x' * 4096)\n\
+    except BlockingIOError: theirs.setblocking(True)\n\
+    os.set_inheritable(ours.fileno(), True)\n\
+    os.dup2(theirs.fileno(), 2)\n\
+    os.execv(sys.argv[1], sys.argv[1:])\n";
+
+#[test]
+fn a_full_socket_as_error_output_does_not_keep_the_guard_from_its_work() {
+    // What is left outlives the first of its plugin, so that there is something to say.
+    let leaving = "#!/bin/sh\ntrap '' TERM\nsetsid sleep 1000 &\necho ready\nwait\n";
+    let sandbox = Sandbox::with([("all_x.sh", leaving)]);
+    let command = ["-c", FULL_SOCKET, sandbox::LAUNCHER, "run", "--grace-period", GRACE, "plugins"];
+    let running = sandbox.command("python3", command).start();
+    running.wait_for_stdout("] ready");
+    sandbox::send("KILL", &[running.supervisor()]);
+    assert_eq!(running.wait_within(limit()).status.code(), Some(137));
+    sandbox.assert_nothing_left(Duration::ZERO);
+}

@@ -92,6 +92,7 @@ fn a_repeated_term_skips_nothing() {
     let done = running.wait();
     assert!(done.text().contains("] cleaned"), "{}", done.text());
     assert!(!done.text().contains("killed"), "{}", done.text());
+    assert_eq!(done.text().matches("[launcher] stopping: ").count(), 1, "{}", done.text());
 }
 
 /// Takes its time to end, in commands, and says so.

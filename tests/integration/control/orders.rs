@@ -69,6 +69,17 @@ fn restart_answers_when_the_new_one_runs() {
 }
 
 #[test]
+fn one_in_backoff_does_not_run_and_is_started_at_once() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n[ -e go ] || exit 3\nexec sleep 1000\n")]);
+    let running = run(&sandbox, &["--restart", "always"]).start();
+    // Long enough to ask in.
+    running.wait_for_stdout("[launcher] restarting all_x.sh in 4 s");
+    sandbox.write("go", "");
+    let started = asked(&sandbox, 0, "start", &["all_x.sh"]).text();
+    assert!(started.contains("running") && !started.contains("runs already"), "{started}");
+}
+
+#[test]
 fn what_a_client_wants_is_done_whether_or_not_it_waits() {
     let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
     let running = run(&sandbox, &[]).start();

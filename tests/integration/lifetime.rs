@@ -470,10 +470,7 @@ fn an_idle_launcher_does_not_wake_up() {
     for running in [&plain, &full] {
         running.wait_for_stdout("] ready");
     }
-    let supervisor = full.supervisor();
-    let is_witness = |pid: &u32| processes::name(*pid) == "plugin-witness";
-    let witness = processes::children_of(full.pid()).into_iter().find(is_witness).expect("a witness");
-    let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
+    let own = [plain.pid(), plain.supervisor(), full.pid(), full.supervisor(), full.witness()];
     // Once it has come to rest: nothing ticks, be it seldom.
     processes::wait_for_rest(&own, Duration::from_secs(4));
 }

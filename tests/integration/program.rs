@@ -252,9 +252,7 @@ fn a_signal_to_the_supervisor_alone_ends_no_program() {
     let program = ["--", "sh", "-c", "until [ -e go ]; do sleep 0.02; done; exit 3"];
     let running = sandbox.launcher(["run", "--control", "s", "plugins"]).args(program).start();
     running.wait_for_stdout("] ready");
-    let children = processes::children_of(running.pid());
-    let is_supervisor = |pid: &u32| !processes::children_of(*pid).is_empty();
-    let supervisor = children.into_iter().find(is_supervisor).expect("the parent of the program");
+    let supervisor = running.supervisor();
     sandbox::send("TERM", &[supervisor]);
     wait_for("it has heard", || processes::pending_signals(supervisor) == 0);
     // Asked behind that, it runs what it ran.

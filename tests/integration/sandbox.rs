@@ -344,15 +344,14 @@ impl Running<'_> {
         self.child.try_wait().expect("our child").is_none()
     }
 
-    /// The only child process of the launcher.
+    /// The child of the launcher that runs the plugins.
     pub fn supervisor(&self) -> u32 {
-        let mut children = Vec::new();
-        wait_for("the launcher has a supervisor", || {
-            children = processes::children_of(self.pid());
-            children.retain(|pid| processes::name(*pid) == "plugin-supervis");
-            !children.is_empty()
-        });
-        children[0]
+        processes::child_named(self.pid(), "plugin-supervis")
+    }
+
+    /// With PROGRAM, its other child.
+    pub fn witness(&self) -> u32 {
+        processes::child_named(self.pid(), "plugin-witness")
     }
 
     pub fn wait(self) -> Output {

@@ -3,13 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::processes;
-use crate::sandbox::{self, Running, Sandbox, wait_for};
-
-fn witness_of(running: &Running) -> u32 {
-    let named = |pid: &u32| processes::name(*pid) == "plugin-witness";
-    wait_for("the guard has a witness", || processes::children_of(running.pid()).iter().any(named));
-    processes::children_of(running.pid()).into_iter().find(named).expect("just seen")
-}
+use crate::sandbox::{self, Sandbox, wait_for};
 
 #[test]
 fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
@@ -18,8 +12,7 @@ fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
         let program = "echo $$ >pid; exec sleep 1000";
         let running = sandbox.launcher(["run", "--grace-period", "0.5", "--", "sh", "-c", program]).start();
         let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
-        let witness = witness_of(&running);
-        let supervisor = running.supervisor();
+        let (witness, supervisor) = (running.witness(), running.supervisor());
         let pid = match victim {
             "program" => program,
             "supervisor" => supervisor,
@@ -43,7 +36,7 @@ fn a_witness_that_ended_together_with_the_supervisor_is_not_waited_for() {
         let sandbox = Sandbox::new();
         let running = sandbox.launcher(["run", "--", "sh", "-c", "echo $$ >pid; exec sleep 1000"]).start();
         let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
-        let (guard, witness) = (running.pid(), witness_of(&running));
+        let (guard, witness) = (running.pid(), running.witness());
         let is_in = |pid: u32, state: char| processes::read(pid).is_some_and(|process| process.state == state);
         sandbox::send("STOP", &[guard]);
         wait_for("the guard is stopped", || is_in(guard, 'T'));

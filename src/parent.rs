@@ -62,10 +62,11 @@ impl ParentWatch {
         self.pid
     }
 
-    /// In the supervisor, after the fork: our parent is the guard, and the guard's is to be told by /proc.
+    /// In the supervisor, after the fork: our parent is the guard, and the guard's is to be told by /proc. Where there is
+    /// none only the guard can tell.
     pub fn seen_from_below(self) -> ParentWatch {
         let process = match self.process {
-            Watched::ByParentPid(pid) => process(pid).map_or(Watched::Gone, Watched::ByProc),
+            Watched::ByParentPid(pid) => process(pid).map_or(Watched::Nothing, Watched::ByProc),
             other => other,
         };
         ParentWatch { process, ..self }

@@ -90,7 +90,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 program_pid: None,
                 program_end: None,
                 has_program,
-                has_begun: false,
+                is_all_left_to_us: false,
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
@@ -132,8 +132,8 @@ struct Guard {
     program_pid: Option<Pid>,
     program_end: Option<Change>,
     has_program: bool,
-    /// The supervisor has all that it works with.
-    has_begun: bool,
+    /// The supervisor could not begin.
+    is_all_left_to_us: bool,
     is_hang_up_ignored: bool,
     had_terminal: bool,
     /// The longest that any plugin has.
@@ -227,10 +227,7 @@ impl Guard {
         }
         for report in received.messages {
             match report {
-                Report::GracePeriod(longest) => {
-                    self.grace_period = longest;
-                    self.has_begun = true;
-                }
+                Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
@@ -248,6 +245,7 @@ impl Guard {
                     self.begin_stop();
                 }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(Instant::now() + rest + MARGIN),
+                Report::CannotBegin => self.is_all_left_to_us = true,
             }
         }
     }
@@ -312,8 +310,7 @@ impl Guard {
         let status = match change {
             Change::Exited(status) => {
                 self.see_witness_go();
-                // PROGRAM may run already.
-                if !self.has_begun {
+                if self.is_all_left_to_us {
                     takeover::stop_everything(None, self.grace_period, &self.signals);
                 }
                 status as u8

@@ -27,6 +27,7 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
+use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
@@ -144,10 +145,7 @@ impl Supervisor {
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
         let (epoll, own_signals, log, loader) = match started {
             Ok(started) => started,
-            Err(error) => {
-                complain(&format!("cannot start: {}", plain(&error)));
-                return 2;
-            }
+            Err(error) => return cannot_begin(&above, &error),
         };
         let mut supervisor = Supervisor {
             inherited,
@@ -186,8 +184,7 @@ impl Supervisor {
         };
         let server = control.map(open).transpose();
         if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
-            complain(&format!("cannot start: {}", plain(&error)));
-            return 2;
+            return cannot_begin(&supervisor.above, &error);
         }
         supervisor.work();
         let status = supervisor.failure.unwrap_or_else(|| supervisor.end());
@@ -312,6 +309,13 @@ impl Supervisor {
         }
         self.step_ending();
     }
+}
+
+/// Says that nothing can be done here, and leaves to the guard what was started. Returns the status.
+fn cannot_begin(above: &Above, error: &io::Error) -> u8 {
+    above.tell(&Report::CannotBegin);
+    complain(&format!("cannot start: {}", plain(error)));
+    2
 }
 
 /// Says that PROGRAM cannot be run, as a shell does. Returns the status.

@@ -255,8 +255,9 @@ impl Supervisor {
     fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
-            let sources = [Some(self.signals.as_fd()), self.above.link()];
-            let _ = sys::wait_readable(sources, Some(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE))));
+            let pause = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
+            // With what the guard tells comes SIGCONT.
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(pause));
             ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
         }
     }

@@ -118,7 +118,7 @@ fn an_orphan_from_outside_is_reaped_and_changes_nothing_else() {
     sandbox::send("KILL", &[orphan]);
     wait_for("it is reaped", || processes::read(orphan).is_none());
     // Who tells what came to the whole group is still there.
-    sandbox.command("sh", ["-c", "kill -USR1 -\"$0\"", &guard.to_string()]).output();
+    sandbox::send_to_group("USR1", guard);
     running.wait_for_stdout("USR1\n");
     sandbox::send("TERM", &[guard]);
     let done = running.wait();

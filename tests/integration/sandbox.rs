@@ -57,6 +57,14 @@ pub fn send(signal: &str, pids: &[u32]) {
     kill.stderr(Stdio::null()).status().expect("sh runs kill");
 }
 
+/// Sends a signal to all processes of a group. The shell's own kill: another takes the number of a group for a signal's
+/// where it is as small.
+pub fn send_to_group(signal: &str, group: u32) {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -s \"$0\" -- \"-$1\"", signal, &group.to_string()]);
+    assert!(kill.status().expect("sh runs kill").success());
+}
+
 /// A temporary directory, with `plugins/` in it, and everything that was started there.
 pub struct Sandbox {
     root: PathBuf,

@@ -1,7 +1,5 @@
 //! Signals with PROGRAM: which come to it, and how often; with whom the launcher stops and goes on.
 
-use std::process::Command;
-
 use crate::processes;
 use crate::sandbox::{self, Launch, Sandbox, wait_for};
 
@@ -63,9 +61,8 @@ fn a_signal_to_the_whole_group_is_not_passed_on() {
     sandbox.write("program.py", COUNTING);
     let running = alone_in_its_group(&sandbox).env("SIGNALS", format!("{signals} RTMAX")).start();
     running.wait_for_stdout("counting");
-    let group = format!("-{}", running.pid());
     for name in signals.split(' ') {
-        assert!(Command::new("kill").args(["-s", name, "--", &group]).status().expect("kill runs").success());
+        sandbox::send_to_group(name, running.pid());
         running.wait_for_stdout(&format!("SIG{name} 1\n"));
     }
     // What is passed on is so in order: one that came twice would be there by now.

@@ -104,6 +104,11 @@ fn a_program_that_goes_on_before_the_launcher_has_stopped_as_well_keeps_it_runni
     assert_eq!(running.wait().status.code(), Some(5));
 }
 
+/// Says which signals come to it, and ends with SIGTERM.
+const NOTING: &str = "open F, '>>seen'; sub note { my $s = shift; $SIG{$s} = sub { syswrite F, \"$s\\n\" } }\n\
+    note($_) for qw(HUP CONT USR1); $SIG{TERM} = sub { exit };\n\
+    open P, '>started'; print P \"$$\\n\"; close P; rename 'started', 'pid'; sleep 1 while 1;\n";
+
 #[test]
 fn the_program_hears_of_a_hang_up_once_whoever_leads_the_session() {
     let hang_up = "import os, pty, sys, time\n\
@@ -112,15 +117,12 @@ fn the_program_hears_of_a_hang_up_once_whoever_leads_the_session() {
         while not os.path.exists('pid'): time.sleep(0.02)\n\
         os.close(terminal)\n\
         os.waitpid(child, 0)\n";
-    let program = "open F, '>>seen'; sub note { my $s = shift; $SIG{$s} = sub { syswrite F, \"$s\\n\" } }\n\
-        note($_) for qw(HUP CONT USR1); $SIG{TERM} = sub { exit };\n\
-        open P, '>started'; print P \"$$\\n\"; close P; rename 'started', 'pid'; sleep 1 while 1;\n";
     for (leader, command) in [
         ("the guard", "exec \"$LAUNCHER\" run --quiet plugins -- perl program.pl"),
         ("a shell", "\"$LAUNCHER\" run --quiet plugins -- perl program.pl; exit"),
     ] {
         let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-        sandbox.write("program.pl", program);
+        sandbox.write("program.pl", NOTING);
         let _host = sandbox.command("python3", ["-c", hang_up, "sh", "-c", command]).start();
         let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
         let parent = |pid: u32| processes::read(pid).expect("it runs").parent;
@@ -136,4 +138,19 @@ fn the_program_hears_of_a_hang_up_once_whoever_leads_the_session() {
         wait_for("the launcher has ended", || !processes::is_alive(guard));
         sandbox.assert_nothing_left(sandbox::margin());
     }
+}
+
+#[test]
+fn what_the_program_leaves_hears_that_the_session_is_over_where_the_launcher_led_it() {
+    let leading = "import os, pty, sys\n\
+        child, terminal = pty.fork()\n\
+        if child == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n";
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("program.pl", NOTING);
+    let program = "perl program.pl & until [ -e pid ]; do sleep 0.02; done; exit 3";
+    let command = [sandbox::LAUNCHER, "run", "--quiet", "--grace-period", "20", "plugins", "--", "sh", "-c", program];
+    let done = sandbox.command("python3", ["-c", leading]).args(command).output();
+    assert_eq!((&*done.text(), &*sandbox.read("seen")), ("3\n", "HUP\n"));
+    sandbox.assert_nothing_left(sandbox::margin());
 }

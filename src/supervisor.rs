@@ -27,6 +27,7 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
+use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
@@ -148,10 +149,7 @@ impl Supervisor {
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
         let (epoll, own_signals, log, loader) = match started {
             Ok(started) => started,
-            Err(error) => {
-                complain(&format!("cannot start: {}", plain(&error)));
-                return 2;
-            }
+            Err(error) => return cannot_begin(&above, &error),
         };
         let mut supervisor = Supervisor {
             inherited,
@@ -191,8 +189,7 @@ impl Supervisor {
         };
         let server = control.map(open).transpose();
         if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
-            complain(&format!("cannot start: {}", plain(&error)));
-            return 2;
+            return cannot_begin(&supervisor.above, &error);
         }
         supervisor.work();
         let status = supervisor.failure.unwrap_or_else(|| supervisor.end());
@@ -265,8 +262,9 @@ impl Supervisor {
     fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
-            let sources = [Some(self.signals.as_fd()), self.above.link()];
-            let _ = sys::wait_readable(sources, Some(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE))));
+            let pause = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
+            // With what the guard tells comes SIGCONT.
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(pause));
             ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
         }
     }
@@ -322,6 +320,13 @@ impl Supervisor {
         }
         self.step_ending();
     }
+}
+
+/// Says that nothing can be done here, and leaves to the guard what was started. Returns the status.
+fn cannot_begin(above: &Above, error: &io::Error) -> u8 {
+    above.tell(&Report::CannotBegin);
+    complain(&format!("cannot start: {}", plain(error)));
+    2
 }
 
 /// Says that PROGRAM cannot be run, as a shell does. Returns the status.

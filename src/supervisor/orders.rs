@@ -12,8 +12,7 @@ impl Supervisor {
     /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
     pub(super) fn take_signals(&mut self) {
         while let Some(arrived) = self.signals.take() {
-            let is_ours = self.above.is_guard_gone() || !self.is_program_running();
-            if signal::STOPS.contains(&arrived.number) && is_ours {
+            if signal::STOPS.contains(&arrived.number) && !self.is_program_running() {
                 self.stop(&signal::name(arrived.number));
             }
         }

@@ -35,6 +35,7 @@ mod reload;
 mod restart;
 mod secrets;
 mod settings;
+mod signals;
 mod slow;
 mod starting;
 mod status;

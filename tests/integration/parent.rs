@@ -1,8 +1,10 @@
 //! The launcher goes when its parent does, and only then.
 
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
+use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
 
@@ -38,6 +40,11 @@ fn a_parent_already_gone_means_stop_and_start_nothing() {
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n");
     assert!(!sandbox.path("started").exists());
+    // Nor does the /proc of another namespace, which has other processes, bring it back.
+    let own = std::process::id().to_string();
+    let command = [sandbox::LAUNCHER, "run", "--parent-pid", &own, "plugins"];
+    let done = namespace::command(&sandbox, &["--pid", "--fork"], &command).output();
+    assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n");
     let quiet = sandbox.launcher(["run", "--quiet", "--parent-pid", &gone, "plugins"]).output();
     assert_eq!((quiet.status.code(), &*quiet.text()), (Some(0), ""));
 }
@@ -190,4 +197,69 @@ fn a_program_does_not_get_the_descriptors_that_are_the_launchers() {
     let descriptors = |script: &str| sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).output().text();
     let launched = "exec \"$LAUNCHER\" run --parent-fd 7 --log-fd 8 -- ls /proc/self/fd 7<&0 8>&2 9</dev/null";
     assert_eq!(descriptors(launched), descriptors("exec ls /proc/self/fd 9</dev/null"));
+}
+
+/// Runs its arguments where pidfd_open(2) is not offered, as before Linux 5.3 and below some filters of system calls.
+const WITHOUT_PIDFD: &str = "import ctypes, os, struct, sys\n\
+    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2\n\
+    LOAD, EQUAL, RETURN, PIDFD_OPEN, DENY_WITH_ENOSYS, ALLOW = 0x20, 0x15, 0x06, 434, 0x50026, 0x7fff0000\n\
+    code = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, DENY_WITH_ENOSYS), (RETURN, 0, 0, ALLOW)]\n\
+    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *line) for line in code))\n\
+    program = struct.pack('@HP', 4, ctypes.addressof(code))\n\
+    libc = ctypes.CDLL(None)\n\
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0\n\
+    try: os.pidfd_open(os.getpid())\n\
+    except OSError: os.execvp(sys.argv[1], sys.argv[1:])\n";
+
+#[test]
+fn without_pidfd_each_of_its_processes_finds_the_end_of_the_parent_by_itself() {
+    let rows =
+        [(true, Some("guard")), (true, Some("supervisor")), (true, None), (false, Some("supervisor")), (false, None)];
+    thread::scope(|scope| {
+        for (is_named, stopped) in rows {
+            scope.spawn(move || assert_found_without_pidfd(is_named, stopped));
+        }
+    });
+}
+
+/// The parent is named, or that at the start. One of the launcher's processes may be stopped when it ends.
+fn assert_found_without_pidfd(is_named: bool, stopped: Option<&str>) {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("without.py", WITHOUT_PIDFD);
+    let script = if is_named {
+        "exec python3 without.py \"$LAUNCHER\" run --grace-period 20 --parent-pid \"$0\" plugins"
+    } else {
+        "python3 without.py sh -c 'echo $$ >launcher; exec \"$LAUNCHER\" run --grace-period 20 plugins' & wait"
+    };
+    let named = is_named.then(|| sandbox.command("sleep", ["1000"]).start());
+    let pid = named.as_ref().map_or(String::new(), |named| named.pid().to_string());
+    let running = sandbox.command("sh", ["-c", script, &pid]).start();
+    running.wait_for_stdout("] ready");
+    let guard = match is_named {
+        true => running.pid(),
+        false => sandbox.wait_for_file("launcher").trim().parse().expect("a pid"),
+    };
+    let supervisor = processes::child_named(guard, "plugin-supervis");
+    processes::wait_for_sleep("nothing happens", &[guard, supervisor]);
+    if let Some(who) = stopped {
+        let pid = if who == "guard" { guard } else { supervisor };
+        sandbox::send("STOP", &[pid]);
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+    named.as_ref().unwrap_or(&running).signal("KILL");
+    running.wait_for_stdout("[launcher] stopping: the parent process ended\n");
+    sandbox.assert_nothing_left(sandbox::margin());
+}
+
+#[test]
+fn where_nothing_else_tells_the_guard_finds_that_it_has_another_parent() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("without.py", WITHOUT_PIDFD);
+    let script = "mount -t tmpfs none /proc && python3 without.py \"$LAUNCHER\" run --grace-period 20 plugins & wait";
+    let running = namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("KILL");
+    running.wait_for_stdout("[launcher] stopping: the parent process ended\n");
+    sandbox.assert_nothing_left(sandbox::margin());
 }

@@ -205,6 +205,7 @@ fn who_may_not_be_signalled_is_named_and_left_behind() {
     let warnings: Vec<String> = done.lines_of("launcher").into_iter().filter(|line| line.contains("warning")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains(&format!("pid {other}")), "{}", done.text());
     assert!(processes::is_alive(other));
+    assert_eq!(done.stderr, "", "nobody tries it a second time");
     sandbox::send("KILL", &[other]);
 }
 

@@ -3,13 +3,7 @@
 use std::time::Duration;
 
 use crate::processes;
-use crate::sandbox::{self, Running, Sandbox, wait_for};
-
-fn witness_of(running: &Running) -> u32 {
-    let named = |pid: &u32| processes::name(*pid) == "plugin-witness";
-    wait_for("the guard has a witness", || processes::children_of(running.pid()).iter().any(named));
-    processes::children_of(running.pid()).into_iter().find(named).expect("just seen")
-}
+use crate::sandbox::{self, Sandbox, wait_for};
 
 #[test]
 fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
@@ -18,8 +12,7 @@ fn the_witness_is_gone_when_the_launcher_is_whoever_is_killed() {
         let program = "echo $$ >pid; exec sleep 1000";
         let running = sandbox.launcher(["run", "--grace-period", "0.5", "--", "sh", "-c", program]).start();
         let program: u32 = sandbox.wait_for_file("pid").trim().parse().expect("a pid");
-        let witness = witness_of(&running);
-        let supervisor = running.supervisor();
+        let (witness, supervisor) = (running.witness(), running.supervisor());
         let pid = match victim {
             "program" => program,
             "supervisor" => supervisor,

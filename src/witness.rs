@@ -191,6 +191,7 @@ mod tests {
     use super::*;
     use crate::sys::signal::{CONT, INT, TERM, TSTP};
     use std::net::Shutdown;
+    use std::thread;
 
     #[test]
     fn of_stops_and_continuations_the_last_stands_for_those_shortly_before() {

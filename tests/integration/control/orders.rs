@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use super::{LEAVES, RUNS, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
+use super::{LEAVES, RUNS, ask, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{self, Sandbox, wait_for};
@@ -125,6 +125,15 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
 }
 
 #[test]
+fn where_there_is_no_plugin_at_all_a_name_is_told_so() {
+    let sandbox = Sandbox::new();
+    let _running = run(&sandbox, &["--watch"]).start();
+    wait_for("it answers", || ask(&sandbox, "status", &[]).status.code() == Some(0));
+    let refused = asked(&sandbox, 1, "stop", &["all_x.sh"]);
+    assert!(refused.stderr.ends_with("there is no plugin `all_x.sh`: none runs here\n"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_name_that_only_looks_like_another_is_not_suggested() {
     let sandbox = Sandbox::new();
     for name in [&b"all_\xff.sh"[..], b"all_\nnext.sh"] {
@@ -171,8 +180,10 @@ fn reload_says_what_came_of_it() {
     // A changed one is told to all.
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
-    wait_for_state(&sandbox, "all_same.sh", "running");
-    assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
+    wait_for("another one runs", || {
+        let record = of(&sandbox, "all_same.sh");
+        record.has("pid") && record["pid"].number() != pid
+    });
 }
 
 #[test]

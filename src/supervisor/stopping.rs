@@ -1,14 +1,15 @@
 //! The end of everything: when it begins, asked for or because nothing is left to do, how long it may last, and the last
 //! words.
 
+use super::Supervisor;
 use super::above::News;
 use super::job::Job;
 use super::lifecycle::Event;
-use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
 use crate::notice::Notice;
-use crate::sys::{self, Interest, Pid, signal};
+use crate::sys::{self, Arrived, Interest, Pid, signal};
+use std::iter;
 use std::time::{Duration, Instant};
 
 /// What the last lines get to reach a reader that is alive, if the grace period is used up.
@@ -160,17 +161,14 @@ impl Supervisor {
 
     /// Takes what came, and says whether somebody wants an end of the last words. `is_first`: nobody did so before.
     fn take_haste(&mut self, ready: &[u64], is_first: bool) -> bool {
-        let mut is_asked = false;
-        if ready.contains(&token::SIGNALS) {
-            while let Some(arrived) = self.signals.take() {
-                is_asked |= is_first && signal::STOPS.contains(&arrived.number);
-            }
-        }
         let asks = |news: News| match news {
-            News::Order(Order::Signal(number)) if is_first => signal::STOPS.contains(&number),
-            News::Order(Order::Signal(number)) => signal::IMPATIENT.contains(&number),
-            News::Order(Order::ParentGone | Order::TerminalGone) | News::GuardGone => true,
+            News::Order(Order::Signal(number)) if !is_first => signal::IMPATIENT.contains(&number),
+            News::Order(Order::Signal(number)) => signal::STOPS.contains(&number),
+            News::Order(Order::ParentGone | Order::TerminalGone) | News::GuardGone => is_first,
         };
-        self.above.news(ready, &self.epoll).into_iter().fold(is_asked, |is_asked, news| is_asked | asks(news))
+        let is_asked = self.above.news(ready, &self.epoll).into_iter().any(asks);
+        let is_stop = |arrived: Arrived| signal::STOPS.contains(&arrived.number);
+        let is_signalled = iter::from_fn(|| self.signals.take()).any(is_stop);
+        is_asked || is_first && is_signalled
     }
 }

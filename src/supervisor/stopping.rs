@@ -80,19 +80,20 @@ impl Supervisor {
     pub(super) fn step_ending(&mut self) {
         let now = Instant::now();
         // Where no child is left there is nothing to search for.
-        let is_due = |ending: &&mut Ending| ending.stop.deadline() <= now;
-        if !self.has_children || self.ending.as_mut().filter(is_due).is_none() {
+        let ending = self.ending.as_ref().filter(|_| self.has_children);
+        if ending.filter(|ending| ending.deadline() <= now).is_none() {
             return;
         }
         self.view();
         let (Some(ending), Some(view)) = (&mut self.ending, &self.view) else { return };
-        let step = ending.stop.step(now, view);
-        if ending.is_requested && now >= ending.stop.kill_at() {
-            self.above.tell(&Report::Stopping(STILL_KILLING));
-        }
-        match step {
+        match ending.stop.step(now, view) {
             Step::Nothing => {}
-            Step::Killed(new) => self.say_killed(&new),
+            Step::Killed(new) => {
+                if ending.is_requested {
+                    self.above.tell(&Report::Stopping(STILL_KILLING));
+                }
+                self.say_killed(&new);
+            }
             Step::Stuck(left) => {
                 ending.has_given_up = true;
                 self.warn_of_unreachable(&left);

@@ -3,7 +3,6 @@
 
 use super::Supervisor;
 use super::above::News;
-use super::job::Job;
 use super::lifecycle::Event;
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
@@ -152,12 +151,9 @@ impl Supervisor {
                 last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
             }
         }
-        match self.job.as_ref().and_then(Job::status) {
-            Some(status) => status,
-            None if has_given_up || self.log.has_lost_lines() => 1,
-            None if is_requested => 0,
-            None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.state().has_failed())),
-        }
+        let has_failed = self.has_failed || self.plugins.values().any(|plugin| plugin.state().has_failed());
+        // PROGRAM's own status is the guard's to give.
+        u8::from(has_given_up || self.log.has_lost_lines() || has_failed && !is_requested)
     }
 
     /// Takes what came, and says whether somebody wants an end of the last words. `is_first`: nobody did so before.

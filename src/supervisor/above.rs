@@ -73,6 +73,13 @@ impl Above {
         }
     }
 
+    /// Sends a signal to the guard, unless its number may be another's by now.
+    pub fn signal_guard(&self, number: i32) {
+        if self.link.is_some() {
+            let _ = sys::kill(self.guard, number);
+        }
+    }
+
     /// What has come, `ready` being the tokens that were reported. That somebody is gone is looked for in any case.
     pub fn news(&mut self, ready: &[u64], epoll: &Epoll) -> Vec<News> {
         let Some(link) = &mut self.link else { return Vec::new() };

@@ -81,14 +81,12 @@ impl Job {
     pub fn note_stop(&self, number: i32, above: &Above) {
         match number {
             // From here, as its continuation, so that neither overtakes the other.
-            signal::STOP if !above.is_guard_gone() => drop(sys::kill(above.guard(), signal::STOP)),
+            signal::STOP => above.signal_guard(signal::STOP),
             number => above.tell(&Report::ProgramStopped(number)),
         }
     }
 
     pub fn note_continuation(&self, above: &Above) {
-        if !above.is_guard_gone() {
-            let _ = sys::kill(above.guard(), signal::CONT);
-        }
+        above.signal_guard(signal::CONT);
     }
 }

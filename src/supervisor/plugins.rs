@@ -223,11 +223,6 @@ impl Plugins {
         self.deadlines.first()
     }
 
-    /// Whether this is still due.
-    pub fn is_due(&self, at: Instant, id: PluginId) -> bool {
-        self.deadlines.contains((at, id))
-    }
-
     /// Those for which something will be due.
     pub fn with_deadline(&self) -> Vec<PluginId> {
         self.deadlines.iter().map(|(_, id)| id).collect()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::processes;
@@ -312,4 +313,55 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
     sandbox.wait_for_file("left");
     assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn who_is_being_removed_when_the_program_ends_keeps_its_grace_period() {
+    let cleaner = "#!/bin/bash\ntrap 'touch asked; until [ -e go ]; do sleep 0.02; done; echo cleaned; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_cleaner.sh", cleaner), ("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    let general = "extra_config:\n  plugin.launcher.grace_period: 0.1\n";
+    sandbox.write("lmcache.yaml", format!("{general}  plugin.all_cleaner.grace_period: 600\n"));
+    let options =
+        ["run", "--control", "s", "--config", "lmcache.yaml", "plugins", "--", "sh", "-c", "read end; exit 3"];
+    let mut running = sandbox.launcher(options).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    fs::remove_file(sandbox.path("plugins/all_cleaner.sh")).expect("removed");
+    // From now on no plugin that is found has a long one.
+    sandbox.write("lmcache.yaml", general);
+    assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    wait_for("it is asked", || sandbox.path("asked").exists());
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    // What the guard gives a supervisor beyond that is three seconds.
+    let since = Instant::now();
+    wait_for("the general one is long over", || since.elapsed() > Duration::from_millis(3_500));
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    assert!(done.lines_of("all_cleaner.sh").ends_with(&["cleaned".to_owned()]), "{}", done.text());
+}
+
+#[test]
+fn after_the_programs_end_signals_are_the_launchers_and_change_nothing_but_the_haste() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let program = ["plugins", "--", "sh", "-c", "read end; exit 3"];
+    let launch = sandbox.launcher(["run", "--grace-period", FOREVER]).args(program);
+    let mut running = launch.stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    let pids = [running.pid(), running.supervisor()];
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    for signal in ["USR1", "HUP", "TERM", "TERM", "INT"] {
+        running.signal(signal);
+        wait_for("it has heard", || processes::pending_signals(running.pid()) == 0);
+        processes::wait_for_sleep(signal, &pids);
+    }
+    assert!(running.is_running());
+    running.signal("QUIT");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    let notices = done.lines_of("launcher").into_iter().filter(|line| !line.starts_with("killed"));
+    let words: Vec<String> = notices.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["started", "exited", "stopping:", "exited", "stopped"], "{}", done.text());
 }

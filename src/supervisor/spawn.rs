@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, PipeReader};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// The absolute path of this executable, for those who are started where it is not in PATH.
@@ -187,21 +187,16 @@ pub fn program(
 
 /// Where a command may be: as it is with a slash, else in each directory of PATH (execvp(3)).
 fn paths(word: &[u8]) -> Vec<CString> {
+    if word.contains(&b'/') {
+        return CString::new(word).into_iter().collect();
+    }
     let directories = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
-    let paths: Vec<Vec<u8>> = match word {
-        _ if word.contains(&b'/') => vec![word.to_vec()],
-        [] => Vec::new(),
-        _ => std::env::split_paths(&directories)
-            // An empty one is the working directory.
-            .map(|directory| {
-                Path::new(if directory.as_os_str().is_empty() { OsStr::new(".") } else { directory.as_os_str() })
-                    .join(OsStr::from_bytes(word))
-                    .into_os_string()
-                    .into_encoded_bytes()
-            })
-            .collect(),
+    let path = |directory: PathBuf| {
+        // An empty one is the working directory.
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
+        CString::new(directory.join(OsStr::from_bytes(word)).into_os_string().into_encoded_bytes()).ok()
     };
-    paths.into_iter().filter_map(|path| CString::new(path).ok()).collect()
+    std::env::split_paths(&directories).filter_map(path).collect()
 }
 
 /// What a shell says of a command that was not executed, and its status: 127 where it was not found, 126 where it was.

@@ -67,7 +67,7 @@ fn a_fifo_in_place_of_the_configuration_holds_up_nothing() {
 }
 
 /// Runs a command beside a file system that never answers, like a network file system whose server is gone, and says when
-/// somebody waits for it. Where there is a file `fail` it does so in the end, and says when nobody waits any more.
+/// a thread waits for it that is not the first of its process. Where there is a file `fail` it does so in the end, and says when nobody waits any more.
 const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
     fuse = os.open('/dev/fuse', os.O_RDWR)\n\
     options = f'fd={fuse},rootmode=40000,user_id=0,group_id=0'.encode()\n\
@@ -75,7 +75,8 @@ const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
     assert ctypes.CDLL(None, use_errno=True).mount(b'hung', b'hung', b'fuse', 0, options) == 0, ctypes.get_errno()\n\
     launcher = subprocess.Popen(sys.argv[1:])\n\
     def waits(stat):\n    \
-        try: return ') D ' in open(stat).read()\n    \
+        _, _, pid, _, thread, _ = stat.split('/')\n    \
+        try: return pid != thread and ') D ' in open(stat).read()\n    \
         except OSError: return False\n\
     waiting = []\n\
     while launcher.poll() is None and not waiting:\n    \
@@ -93,9 +94,14 @@ const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
 
 /// The launcher with these arguments, beside `hung`, until its standard input ends.
 fn beside_what_hangs<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Running<'s> {
+    beside_what_hangs_with(sandbox, GRACE, arguments)
+}
+
+fn beside_what_hangs_with<'s>(sandbox: &'s Sandbox, grace_period: &str, arguments: &[&str]) -> Running<'s> {
     sandbox.write("hanging.py", HANGING);
     let kinds = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    let command = ["python3", "hanging.py", sandbox::LAUNCHER, "run", "--parent-fd", "0", "--grace-period", GRACE];
+    let command =
+        ["python3", "hanging.py", sandbox::LAUNCHER, "run", "--parent-fd", "0", "--grace-period", grace_period];
     namespace::command(sandbox, &kinds, &[&command, arguments].concat()).stdin(Stdio::piped()).start()
 }
 
@@ -135,11 +141,10 @@ fn a_reload_that_is_over_after_the_stop_began_changes_nothing() {
         until [ -e go ]; do sleep 0.02; done\n\
         kill -HUP $(cut -d ' ' -f 4 /proc/$PPID/stat)\nwhile :; do sleep 0.02; done\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin)]);
-    let extra = "extra_config: {plugin.all_x.grace_period: 600}\n";
-    sandbox.write("lmcache.yaml", format!("plugin_locations: [plugins]\n{extra}"));
-    let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml"]);
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+    let mut running = beside_what_hangs_with(&sandbox, "600", &["--config", "lmcache.yaml"]);
     running.wait_for_stdout("] ready");
-    sandbox.write("lmcache.yaml", format!("plugin_locations: [plugins, hung]\n{extra}"));
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins, hung]\n");
     sandbox.plugin("all_new.sh", STAYING);
     sandbox.write("go", "");
     running.wait_for_stdout("hangs");

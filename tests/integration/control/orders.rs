@@ -216,3 +216,21 @@ fn a_launcher_that_is_being_stopped_says_so_and_changes_nothing() {
     assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
     assert!(running.is_running());
 }
+
+#[test]
+fn who_waits_for_a_plugin_is_answered_also_where_everything_stops_meanwhile() {
+    let cleaner = "#!/bin/bash\ntrap 'until [ -e go ]; do sleep 0.02; done; exit' TERM\necho ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", cleaner)]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    let mut client = connect(&sandbox);
+    client.write_all(b"stop all_x.sh\n").expect("sent");
+    wait_for_state(&sandbox, "all_x.sh", "stopping");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping: SIGTERM");
+    sandbox.write("go", "");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer and its end");
+    assert!(answer.contains("\"state\":\"stopped\"") && answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    assert_eq!(running.wait().status.code(), Some(0));
+}

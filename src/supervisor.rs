@@ -101,7 +101,7 @@ pub struct Supervisor {
     environment: Rc<[CString]>,
     job: Option<Job>,
     plugins: Plugins,
-    /// Plugins whose exec is under way, and since when.
+    /// Plugins whose exec is under way, and until when it holds up what came of later ones.
     starting: Vec<(PluginId, Instant)>,
     view: Option<View>,
     /// What was found below us in this turn of the loop.

@@ -8,6 +8,7 @@ use crate::numbered::Numbered;
 use crate::record::Record;
 use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
@@ -240,6 +241,8 @@ impl Server {
                     break;
                 }
             }
+            // A plugin whose exec hangs has a copy of the descriptor.
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 /// See the module. Nobody is listened to any more once the guard is gone.
 pub struct Above {
     guard: Pid,
+    callers_session: Option<Pid>,
     link: Option<Link>,
     guard_end: Option<OwnedFd>,
     parent: Option<ParentWatch>,
@@ -24,15 +25,21 @@ pub enum News {
 }
 
 impl Above {
-    /// As the guard hands it over; `parent` is its own watch.
+    /// As the guard hands it over, in whose session we still are; `parent` is its own watch.
     pub fn new(guard: Pid, link: Link, parent: ParentWatch) -> Above {
+        let guard_end = sys::pidfd_open(guard).ok();
         let parent = Some(parent.seen_from_below());
-        Above { guard, link: Some(link), guard_end: sys::pidfd_open(guard).ok(), parent }
+        Above { guard, callers_session: sys::session_of(0), link: Some(link), guard_end, parent }
     }
 
     /// The process that the caller sees, also once it is gone.
     pub fn guard(&self) -> Pid {
         self.guard
+    }
+
+    /// The session in which the guard was started: nobody knows it any more once the guard is gone.
+    pub fn callers_session(&self) -> Option<Pid> {
+        self.callers_session
     }
 
     /// The process that we belong to.

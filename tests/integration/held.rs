@@ -71,6 +71,23 @@ fn a_supervisor_that_its_tracer_holds_even_when_it_is_dead_is_taken_over() {
 }
 
 #[test]
+fn a_plugin_that_its_tracer_holds_when_it_is_dead_is_named_and_left_behind() {
+    let text = holding(
+        "PTRACE_SEIZE = 0x4206\n\
+         assert wait(lambda: open('leader').read().endswith('\\n'), 10)\n\
+         leader = int(open('leader').read())\n\
+         assert libc.ptrace(PTRACE_SEIZE, leader, 0, 0) == 0, ctypes.get_errno()\n\
+         os.kill(guard, signal.SIGTERM)\n\
+         launcher.wait(60)\n\
+         print('control:', stat(leader)[1], 'pid', leader, 'status', launcher.returncode, flush=True)\n",
+    );
+    let said = text.lines().last().and_then(|line| line.strip_prefix("control: Z pid ")?.strip_suffix(" status 1"));
+    let leader = said.unwrap_or_else(|| panic!("{text}"));
+    let warning = format!("[launcher] warning: pid {leader} cannot be killed; leaving it behind\n");
+    assert_eq!(text.matches(&warning).count(), 1, "{text}");
+}
+
+#[test]
 fn neither_of_its_processes_can_be_opened_or_traced_by_the_same_user() {
     let looking = "#!/usr/bin/env python3\n\
         import ctypes, os\n\

@@ -2,9 +2,11 @@
 //! storms of signals, readers that do not read.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::control::connect;
 use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
@@ -117,20 +119,23 @@ fn a_file_system_that_never_answers_holds_up_no_stop() {
     assert!(!done.text().contains("started"), "the control: {}", done.text());
     // As the configuration, or one of its locations, that is read again.
     for place in ["hung/lmcache.yaml", "elsewhere"] {
-        let plugin = "#!/bin/sh\necho ready\nuntil [ -e go ]; do sleep 0.02; done\n\
-            kill -HUP $(cut -d ' ' -f 4 /proc/$PPID/stat)\nexec sleep 1000\n";
-        let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+        let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
         sandbox.write("elsewhere", "plugin_locations: [plugins, hung]\n");
         sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
-        let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml"]);
+        let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml", "--control", "s"]);
         running.wait_for_stdout("] ready");
         fs::remove_file(sandbox.path("lmcache.yaml")).expect("removed");
         sandbox.link(place, "lmcache.yaml");
-        sandbox.write("go", "");
+        let mut client = connect(&sandbox);
+        client.write_all(b"reload\n").expect("sent");
+        assert_eq!(sandbox.launcher(["status", "--control", "s"]).output().status.code(), Some(0));
         running.wait_for_stdout("hangs");
         running.close_stdin();
         let done = running.wait_within(limit());
         assert_eq!(done.status.code(), Some(0), "{place}");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer and its end");
+        assert_eq!(answer, "{\"ok\":false,\"error\":\"the launcher is being stopped\"}\n", "{place}");
         assert!(!done.text().contains("reloaded"), "the control: {place}: {}", done.text());
     }
 }
@@ -170,6 +175,41 @@ fn a_file_system_that_never_answers_keeps_no_program_from_running() {
     let done = running.wait();
     assert_eq!(done.status.code(), Some(5));
     assert!(done.text().contains("program\n") && !done.text().contains("started"), "{}", done.text());
+}
+
+#[test]
+fn an_exec_that_does_not_come_to_an_end_holds_up_others_for_a_moment_only() {
+    let killer = "#!/bin/sh\necho ready\nuntil [ -s victim ]; do sleep 0.02; done\nkill -KILL $(cat victim)\n";
+    let sandbox = Sandbox::with([("all_y.sh", STAYING), ("all_z.sh", killer)]);
+    sandbox.link("/bin/sh", "interpreter");
+    for name in ["all_w.sh", "all_x.sh"] {
+        sandbox.plugin(name, STAYING.replace("/bin/sh", &sandbox.text("interpreter")));
+    }
+    let mut running = beside_what_hangs(&sandbox, &["--control", "s", "plugins"]);
+    wait_for("all run", || running.stdout().matches("] ready").count() == 4);
+    sandbox.link("hung/sh", "other");
+    fs::rename(sandbox.path("other"), sandbox.path("interpreter")).expect("another interpreter");
+    let ask = |words: &[&str]| sandbox.launcher(words).args(["--control", "s"]).start();
+    // What is open while it is forked it has, too.
+    let mut early = connect(&sandbox);
+    let _waiting = ask(&["restart", "all_x.sh"]);
+    let status = |name: &str| ask(&["status", "--format", "json", name]).wait().records().remove(0);
+    wait_for("it was forked again", || status("all_x.sh")["restarts"].number() == 1.0);
+    assert_eq!(ask(&["restart", "all_y.sh"]).wait().status.code(), Some(0));
+    let mut answer = String::new();
+    early.write_all(b"status\n").and_then(|()| early.read_to_string(&mut answer)).expect("an answer and its end");
+    assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    // It starts still, for as long as it lives, also where the next is waited for.
+    let record = status("all_x.sh");
+    assert_eq!(record["state"], "running");
+    assert_eq!(running.stdout().matches("started all_x.sh").count(), 1);
+    let _waiting = ask(&["restart", "all_w.sh"]);
+    wait_for("another was forked again", || status("all_w.sh")["restarts"].number() == 1.0);
+    sandbox.write("victim", record["pid"].number().to_string());
+    wait_for("it has failed", || status("all_x.sh")["state"] == "failed");
+    assert_eq!(status("all_x.sh")["signal"].number(), 9.0);
+    running.close_stdin();
+    assert_eq!(running.wait_within(limit()).status.code(), Some(0));
 }
 
 #[test]

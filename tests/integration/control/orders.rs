@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use super::{LEAVES, RUNS, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
+use super::{LEAVES, RUNS, ask, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{self, Sandbox, wait_for};
@@ -114,6 +115,15 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
 }
 
 #[test]
+fn where_there_is_no_plugin_at_all_a_name_is_told_so() {
+    let sandbox = Sandbox::new();
+    let _running = run(&sandbox, &["--watch"]).start();
+    wait_for("it answers", || ask(&sandbox, "status", &[]).status.code() == Some(0));
+    let refused = asked(&sandbox, 1, "stop", &["all_x.sh"]);
+    assert!(refused.stderr.ends_with("there is no plugin `all_x.sh`: none runs here\n"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_name_that_only_looks_like_another_is_not_suggested() {
     let sandbox = Sandbox::new();
     for name in [&b"all_\xff.sh"[..], b"all_\nnext.sh"] {
@@ -160,7 +170,10 @@ fn reload_says_what_came_of_it() {
     // A changed one is told to all.
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
-    assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
+    wait_for("another one runs", || {
+        let record = of(&sandbox, "all_same.sh");
+        record.has("pid") && record["pid"].number() != pid
+    });
 }
 
 #[test]
@@ -233,4 +246,31 @@ fn who_waits_for_a_plugin_is_answered_also_where_everything_stops_meanwhile() {
     client.read_to_string(&mut answer).expect("an answer and its end");
     assert!(answer.contains("\"state\":\"stopped\"") && answer.ends_with("{\"ok\":true}\n"), "{answer}");
     assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn who_is_being_removed_when_the_program_ends_keeps_its_grace_period() {
+    let cleaner = "#!/bin/bash\ntrap 'touch asked; until [ -e go ]; do sleep 0.02; done; echo cleaned; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_cleaner.sh", cleaner), ("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    let general = "extra_config:\n  plugin.launcher.grace_period: 0.1\n";
+    sandbox.write("lmcache.yaml", format!("{general}  plugin.all_cleaner.grace_period: 600\n"));
+    let options =
+        ["run", "--control", "s", "--config", "lmcache.yaml", "plugins", "--", "sh", "-c", "read end; exit 3"];
+    let mut running = sandbox.launcher(options).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    fs::remove_file(sandbox.path("plugins/all_cleaner.sh")).expect("removed");
+    // From now on no plugin that is found has a long one.
+    sandbox.write("lmcache.yaml", general);
+    assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    wait_for("it is asked", || sandbox.path("asked").exists());
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    // What the guard gives a supervisor beyond that is three seconds.
+    let since = Instant::now();
+    wait_for("the general one is long over", || since.elapsed() > Duration::from_millis(3_500));
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    assert!(done.lines_of("all_cleaner.sh").ends_with(&["cleaned".to_owned()]), "{}", done.text());
 }

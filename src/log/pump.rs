@@ -1,5 +1,7 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
+mod alone;
+
 use super::bar::Bar;
 use super::frame::{Frame, Framed};
 use super::queue::{Order, Queue, Taken};
@@ -10,8 +12,9 @@ use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
 use crate::numbered::Numbered;
 use crate::settings::Format;
-use crate::sys::{self, Epoll};
+use crate::sys::{self, Epoll, Interruptible};
 use crate::timestamp::Timestamp;
+pub use alone::Alone;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +56,8 @@ pub struct Pump {
     input: Vec<u8>,
     output: Sink,
     errors: Sink,
+    /// The thread that this is, if its calls can be interrupted; asked for when that matters first.
+    thread: Option<Option<Interruptible>>,
 }
 
 struct Followed {
@@ -112,6 +117,7 @@ impl Pump {
             input: vec![0; SMALL_BUFFER],
             output: Sink::new(output, "output", look),
             errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
+            thread: None,
         };
         if let Err(error) = has_epoll {
             pump.warn(&format!("plugins' output is read by poll(2): epoll_ctl: {}", plain(&error)));
@@ -138,7 +144,10 @@ impl Pump {
         self.flush();
         let mut ready = Vec::new();
         while !self.is_over {
-            let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
+            if self.read_alone() {
+                continue;
+            }
+            let is_large = self.is_large();
             let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
             let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
             self.wait(&mut ready, timeout);
@@ -160,6 +169,11 @@ impl Pump {
             self.flush();
         }
         self.end()
+    }
+
+    /// Whether it holds more memory than a quiet log needs.
+    fn is_large(&self) -> bool {
+        self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large()
     }
 
     /// Waits for the tokens of pipes that are ready.
@@ -310,10 +324,7 @@ impl Pump {
         }
         let Some(followed) = self.sources.get_mut(&token) else { return };
         let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
-        if followed.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
-            followed.bar.note_line();
-        }
-        followed.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        followed.log(bytes, sink, time);
         if !self.bars.is_empty() {
             self.bars.retain(|(of, _)| *of != token);
         }
@@ -404,6 +415,14 @@ impl Followed {
     /// Whether its lines go to standard error.
     fn is_apart(&self) -> bool {
         self.source.stream == Stream::Stderr && self.frame.format == Format::Text
+    }
+
+    /// Batches the lines of what was read.
+    fn log(&mut self, bytes: &[u8], sink: &mut Sink, time: &Timestamp) {
+        if self.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
+            self.bar.note_line();
+        }
+        self.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
     /// Batches what `pass` gives, and returns how many lines that were.

@@ -300,12 +300,12 @@ impl Supervisor {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.take_outcomes();
         }
-        while let Some((at, id)) = self.plugins.next_due().filter(|(at, _)| *at <= now) {
+        while let Some((_, id)) = self.plugins.next_due().filter(|(at, _)| *at <= now) {
             let starts = |plugin: &Plugin| matches!(plugin.state(), State::Waiting { .. });
             let is_start = self.plugins.get(id).is_some_and(starts);
             self.happen(id, Event::Due);
-            // A search that found something has its next time; what else is due at once would be due for ever.
-            if is_start || self.plugins.is_due(at, id) {
+            // A search that found something has its next time.
+            if is_start {
                 break;
             }
         }

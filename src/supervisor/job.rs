@@ -53,14 +53,6 @@ impl Job {
         self.pid == pid && self.is_running()
     }
 
-    /// Its exit status as a shell gives it, once it has ended.
-    pub fn status(&self) -> Option<u8> {
-        match self.end? {
-            Change::Exited(status) => Some(status as u8),
-            Change::Signaled(number) => Some(128 + number as u8),
-        }
-    }
-
     /// Passes on a signal that was sent to the launcher.
     pub fn pass_on(&self, number: i32) {
         if self.is_running() {

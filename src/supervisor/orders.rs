@@ -25,8 +25,8 @@ impl Supervisor {
                 News::GuardGone => self.stop("the guard was killed"),
                 News::Order(Order::ParentGone) => self.stop("the parent process ended"),
                 News::Order(Order::TerminalGone) => match &mut self.job {
-                    Some(job) if job.is_running() => job.note_hang_up(),
-                    Some(_) | None => self.stop("the terminal hung up"),
+                    Some(job) => job.note_hang_up(),
+                    None => self.stop("the terminal hung up"),
                 },
                 News::Order(Order::Signal(number)) => match &self.job {
                     Some(job) if job.is_running() => job.pass_on(number),

@@ -201,22 +201,16 @@ pub fn program(
 
 /// Where a command may be: as it is with a slash, else in each directory of PATH (execvp(3)).
 fn paths(word: &[u8]) -> Vec<CString> {
-    let directories = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
-    let path = |parts: &[&[u8]]| CString::new(parts.concat()).ok();
-    match word {
-        _ if word.contains(&b'/') => path(&[word]).into_iter().collect(),
-        [] => Vec::new(),
-        _ => {
-            let directories = directories.as_bytes();
-            let mut paths = Vec::with_capacity(directories.iter().filter(|&&byte| byte == b':').count() + 1);
-            // An empty one is the working directory.
-            paths.extend(directories.split(|&byte| byte == b':').filter_map(|directory| match directory {
-                [] => path(&[b"./", word]),
-                _ => path(&[directory, b"/", word]),
-            }));
-            paths
-        }
+    if word.contains(&b'/') {
+        return CString::new(word).into_iter().collect();
     }
+    let directories = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
+    let path = |directory: &[u8]| {
+        // An empty one is the working directory.
+        let directory = if directory.is_empty() { b"." } else { directory };
+        CString::new([directory, b"/", word].concat()).ok()
+    };
+    directories.as_bytes().split(|&byte| byte == b':').filter_map(path).collect()
 }
 
 /// What a shell says of a command that was not executed, and its status: 127 where it was not found, 126 where it was.

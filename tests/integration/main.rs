@@ -21,6 +21,7 @@ mod held;
 mod hidden;
 mod install;
 mod interpreter;
+mod leader;
 mod lifetime;
 mod log;
 mod manual;

@@ -50,6 +50,7 @@ fn a_program_that_cannot_be_run_or_found_is_told_as_by_a_shell() {
     fs::create_dir(sandbox.path("bin/directory")).expect("it is ours");
     let cases = [
         ("no-such-program", 127, "not found in PATH"),
+        ("", 127, "not found in PATH"),
         ("directory", 127, "not found in PATH"),
         ("./none/such", 127, "No such file"),
         ("plain.txt", 126, "denied"),

@@ -338,6 +338,30 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
 }
 
 #[test]
+fn after_the_programs_end_signals_are_the_launchers_and_change_nothing_but_the_haste() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let program = ["plugins", "--", "sh", "-c", "read end; exit 3"];
+    let launch = sandbox.launcher(["run", "--grace-period", FOREVER]).args(program);
+    let mut running = launch.stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    let pids = [running.pid(), running.supervisor()];
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    for signal in ["USR1", "HUP", "TERM", "TERM", "INT"] {
+        running.signal(signal);
+        wait_for("it has heard", || processes::pending_signals(running.pid()) == 0);
+        processes::wait_for_sleep(signal, &pids);
+    }
+    assert!(running.is_running());
+    running.signal("QUIT");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    let notices = done.lines_of("launcher").into_iter().filter(|line| !line.starts_with("killed"));
+    let words: Vec<String> = notices.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["started", "exited", "stopping:", "exited", "stopped"], "{}", done.text());
+}
+
+#[test]
 fn who_shares_the_group_of_a_killed_launcher_with_its_program_lives() {
     let sandbox = Sandbox::new();
     sandbox.write("program", "trap '' TERM\necho program\nwhile :; do sleep 0.05; done\n");

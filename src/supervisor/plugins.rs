@@ -223,11 +223,6 @@ impl Plugins {
         self.deadlines.first()
     }
 
-    /// Whether this is still due.
-    pub fn is_due(&self, at: Instant, id: PluginId) -> bool {
-        self.deadlines.contains((at, id))
-    }
-
     /// Those for which something will be due.
     pub fn with_deadline(&self) -> Vec<PluginId> {
         self.deadlines.iter().map(|(_, id)| id).collect()
@@ -313,11 +308,7 @@ mod tests {
         plugins.set_state(1, State::Waiting { until: soon });
         plugins.set_state(2, running(10));
         assert_eq!((plugins.next_due(), plugins.with_deadline()), (Some((soon, 1)), vec![1, 0]));
-        let is_due =
-            |plugins: &Plugins| [(soon, 1), (late, 0), (soon, 0), (now, 2)].map(|(at, id)| plugins.is_due(at, id));
-        assert_eq!(is_due(&plugins), [true, true, false, false]);
         plugins.set_state(1, running(11));
-        assert_eq!(is_due(&plugins), [false, true, false, false]);
         assert_eq!(plugins.next_due(), Some((late, 0)));
         plugins.remove(0);
         assert_eq!((plugins.next_due(), plugins.with_deadline()), (None, vec![]));

@@ -93,6 +93,7 @@ fn a_repeated_term_skips_nothing() {
     let done = running.wait();
     assert!(done.text().contains("] cleaned"), "{}", done.text());
     assert!(!done.text().contains("killed"), "{}", done.text());
+    assert_eq!(done.text().matches("[launcher] stopping: ").count(), 1, "{}", done.text());
 }
 
 /// Takes its time to end, in commands, and says so.
@@ -225,6 +226,7 @@ fn who_may_not_be_signalled_is_named_and_left_behind() {
     let warnings: Vec<String> = done.lines_of("launcher").into_iter().filter(|line| line.contains("warning")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains(&format!("pid {other}")), "{}", done.text());
     assert!(processes::is_alive(other));
+    assert_eq!(done.stderr, "", "nobody tries it a second time");
     sandbox::send("KILL", &[other]);
 }
 
@@ -333,6 +335,30 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
     sandbox.wait_for_file("left");
     assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn after_the_programs_end_signals_are_the_launchers_and_change_nothing_but_the_haste() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let program = ["plugins", "--", "sh", "-c", "read end; exit 3"];
+    let launch = sandbox.launcher(["run", "--grace-period", FOREVER]).args(program);
+    let mut running = launch.stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    let pids = [running.pid(), running.supervisor()];
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    for signal in ["USR1", "HUP", "TERM", "TERM", "INT"] {
+        running.signal(signal);
+        wait_for("it has heard", || processes::pending_signals(running.pid()) == 0);
+        processes::wait_for_sleep(signal, &pids);
+    }
+    assert!(running.is_running());
+    running.signal("QUIT");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    let notices = done.lines_of("launcher").into_iter().filter(|line| !line.starts_with("killed"));
+    let words: Vec<String> = notices.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["started", "exited", "stopping:", "exited", "stopped"], "{}", done.text());
 }
 
 #[test]

@@ -180,11 +180,12 @@ fn who_waits_for_an_answer_is_not_pushed_out_by_those_who_ask_nothing() {
     let mut waits = connect(&sandbox);
     waits.write_all(b"stop all_x.sh\n").expect("sent");
     wait_for_state(&sandbox, "all_x.sh", "stopping");
-    let crowd: Vec<UnixStream> = (0..400).map(|_| connect(&sandbox)).collect();
+    let mut crowd: Vec<UnixStream> = (0..400).map(|_| connect(&sandbox)).collect();
     let mut answer = String::new();
     waits.read_to_string(&mut answer).expect("answered");
     assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
-    drop(crowd);
+    // The control: of the crowd the first has been let go.
+    assert_eq!(crowd[0].read(&mut [0]).expect("an end"), 0);
 }
 
 #[test]
@@ -301,6 +302,15 @@ fn another_user_is_not_answered() {
     assert_eq!(refused.text(), "");
     assert!(refused.stderr.contains("the launcher at"), "it is there: {}", refused.stderr);
     asked(&sandbox, 0, "status", &[]);
+}
+
+#[test]
+fn root_is_answered_whoever_runs_the_launcher() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    sandbox.mode("", 0o777);
+    let running = crate::secrets::as_an_ordinary_user(&sandbox, "exec \"$0\" run --control s plugins").start();
+    running.wait_for_stdout("ready");
+    asked(&sandbox, 0, "status", &["all_x.sh"]);
 }
 
 #[test]

@@ -9,9 +9,15 @@ use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{Sandbox, wait_for};
 
-/// Writes numbered lines until the file `go` is there, then a last one.
-const COUNTING: &str = "#!/usr/bin/perl\n$| = 1;\nmy $n = 0;\n\
-    until (-e 'go') { print 'line ', $n++, \"\\n\"; select undef, undef, undef, 0.002; }\n\
+/// Writes numbered lines until the file `go` is there, then a last one; once the file `more` is there, more than its pipe
+/// holds, and says when that was taken.
+const COUNTING: &str = "#!/usr/bin/perl\n$| = 1;\nmy ($n, $more) = (0, 0);\n\
+    sub count { print 'line ', $n++, \"\\n\" for 1 .. shift }\n\
+    until (-e 'go') {\n    \
+        count(1);\n    \
+        if (-e 'more' and !$more++) { count(10_000); open F, '>', 'taken'; print F \"yes\\n\"; close F; }\n    \
+        select undef, undef, undef, 0.002;\n\
+    }\n\
     print \"last\\n\";\n";
 
 /// The launcher and its supervisor may write files of this size.
@@ -33,6 +39,8 @@ fn after_a_torn_write_the_next_record_begins_on_a_new_line() {
         wait_for("the disk is full", || running.stderr().contains("File too large"));
         assert_eq!(sandbox.read("log").len(), 4096, "the last record was written in part");
         assert!(!sandbox.read("log").ends_with('\n'));
+        sandbox.write("more", "");
+        sandbox.wait_for_file("taken");
         limit_file_size(running.pid(), "--fsize=unlimited:");
         wait_for("lines are logged again", || sandbox.read("log").contains(" lost: "));
         sandbox.write("go", "");

@@ -84,6 +84,10 @@ fn a_full_device_is_said_once_and_gives_status_1() {
         assert!(done.stderr.contains("lines lost at the end: 8"), "{}", done.stderr);
         assert!(!done.stderr.contains("os error"));
     }
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho lost >&2\necho kept\n")]);
+    let script = "exec \"$LAUNCHER\" run --quiet --stderr separate plugins 2>/dev/full";
+    let done = sandbox.command("sh", ["-c", script]).output();
+    assert_eq!((done.text(), done.status.code()), ("[all_x.sh] kept\n".into(), Some(1)), "standard error is full");
 }
 
 #[test]
@@ -216,22 +220,26 @@ fn a_bar_of_a_hundred_quick_steps_is_few_lines() {
 
 #[test]
 fn reports_that_nobody_reads_do_not_pile_up() {
-    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"yes\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
+    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"$$\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
     let sandbox = Sandbox::with([("all_x.pl", flood)]);
     for n in 0..50 {
         sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\nexec sleep 1000\n");
     }
-    let running = sandbox.launcher(["run", "--grace-period", "0.2", "plugins"]).unread().start();
-    sandbox.wait_for_file("flooding");
+    let mut running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).unread().start();
+    let flooding = sandbox.wait_for_file("flooding").trim_end().parse().expect("a pid");
     let supervisor = running.supervisor();
+    let stalled = [vec![flooding], processes::threads_of(supervisor)].concat();
+    processes::wait_for_sleep("the plugin and the log have no room", &stalled);
     let script = "i=0; while [ $i -lt 10000 ]; do kill -USR1 $0; i=$((i + 1)); done";
     sandbox.command("sh", ["-c", script, &running.pid().to_string()]).output();
-    let status = std::fs::read_to_string(format!("/proc/{supervisor}/status")).expect("it runs");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    let kilobytes: usize = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    processes::wait_for_rest(&[running.pid(), supervisor], Duration::from_millis(200));
+    let kilobytes = processes::status_figure(supervisor, "VmRSS");
     assert!(kilobytes < 16_000, "{kilobytes} kB");
     running.signal("TERM");
-    running.wait_within(Duration::from_secs(30));
+    running.read_on();
+    let log = running.wait_within(Duration::from_secs(30)).text();
+    assert_eq!(log.matches("\n[launcher] status all_0.sh: running").count(), 1, "asked while an answer still waited");
+    assert!(!log.contains("lost"), "nothing else was dropped");
 }
 
 #[test]
@@ -276,4 +284,41 @@ fn an_end_before_any_plugin_waits_for_no_reader() {
     let done = sandbox.command("bash", ["-c", script]).output();
     assert_eq!(done.status.code(), Some(3));
     assert_eq!(done.stderr, "", "the supervisor has not hung");
+}
+
+#[test]
+fn a_log_that_gets_no_thread_says_so_once_and_begins_when_it_gets_one() {
+    for gets_one in [true, false] {
+        let sandbox = Sandbox::new();
+        sandbox.mkfifo("log");
+        let script = "exec 9<>log; dd if=/dev/zero of=/dev/fd/9 bs=4096 count=16 oflag=nonblock 2>/dev/null\n\
+                      exec \"$LAUNCHER\" run --quiet --watch --grace-period 0.1 plugins >&9";
+        let running = sandbox.command("bash", ["-c", script]).start();
+        let supervisor = running.supervisor();
+        let rest = || processes::wait_for_rest(&[supervisor], Duration::from_millis(200));
+        rest();
+        let limit = |kilobytes: usize| {
+            let mut prlimit = Command::new("prlimit");
+            prlimit.args(["--pid", &supervisor.to_string(), &format!("--as={}:", kilobytes * 1024)]);
+            assert!(prlimit.status().expect("prlimit runs").success());
+        };
+        // Room for what is to be said, but for no stack. Nor can anything be read, which the log is told.
+        limit(processes::status_figure(supervisor, "VmSize") + 40);
+        for _ in 0..3 {
+            running.signal("HUP");
+            wait_for("it is said", || running.stderr().contains("the log waits for a thread"));
+            rest();
+        }
+        assert_eq!(running.stderr().lines().count(), 1, "said once: {}", running.stderr());
+        if gets_one {
+            limit(1_000_000);
+            sandbox.plugin("all_x.sh", "#!/bin/sh\necho here\n");
+            let reader = sandbox.command("cat", ["log"]).start();
+            reader.wait_for_stdout("[all_x.sh] here\n");
+            assert_eq!(reader.stdout().matches("warning: not reloaded").count(), 3, "{}", reader.stdout());
+        }
+        running.signal("TERM");
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(i32::from(!gets_one)), "what was not written is lost: {}", done.stderr);
+    }
 }

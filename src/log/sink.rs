@@ -339,6 +339,32 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_room_for_is_written_without_waiting_and_the_rest_stays() {
+        let (mut sink, mut written) = sink_and_reader();
+        assert!(sink.flush_at_once(), "there was nothing to write");
+        sink.push(&[b"one\n"]);
+        assert!(sink.flush_at_once());
+        assert_eq!(written(), b"one\n");
+        let record = [&[b'x'; 999][..], b"\n"].concat();
+        let mut all = Vec::new();
+        // A megabyte finds room.
+        for _ in 0..8 {
+            (0..200).for_each(|_| sink.push(&[&record]));
+            all.extend(record.repeat(200));
+            if !sink.flush_at_once() {
+                break;
+            }
+        }
+        assert!(sink.length > 0 && sink.length <= 200_000);
+        assert!(!sink.flush_at_once(), "there is still no room");
+        let mut found = written();
+        sink.flush();
+        found.extend(written());
+        assert!(found == all, "{} of {}", found.len(), all.len());
+        assert!(sink.lost.reason.is_empty());
+    }
+
+    #[test]
     fn a_descriptor_that_does_not_block_is_waited_for() {
         let (mut reader, writer) = io::pipe().unwrap();
         sys::set_nonblocking(writer.as_fd()).unwrap();

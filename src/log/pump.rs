@@ -43,8 +43,8 @@ pub struct Pump {
     epoll: Arc<Epoll>,
     /// epoll(7) can be waited for.
     has_epoll: bool,
-    /// How many sources epoll(7) does not watch.
-    polled: usize,
+    /// Some source came that epoll(7) does not watch.
+    has_polled: bool,
     look: Look,
     sources: Numbered<u64, Followed>,
     /// The order to end has come.
@@ -108,7 +108,7 @@ impl Pump {
             has_epoll: has_epoll.is_ok(),
             look,
             sources: Numbered::new(),
-            polled: 0,
+            has_polled: false,
             is_over: false,
             bars: Vec::new(),
             time: Timestamp::default(),
@@ -141,33 +141,38 @@ impl Pump {
         self.flush();
         let mut ready = Vec::new();
         while !self.is_over {
-            let is_large = self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large();
-            let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
-            let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
-            self.wait(&mut ready, timeout);
-            if ready.is_empty() && is_large {
-                self.calm_down();
-            }
-            // Among the orders is what tells of a pipe that nobody knows yet.
-            if ready.iter().any(|token| self.sources.get(token).is_none()) {
-                self.carry_out(None);
-            }
-            for token in ready.iter().filter(|token| **token != WAKE) {
-                if !self.is_over {
-                    self.read(*token);
-                }
-            }
-            if !self.bars.is_empty() {
-                self.show_bars();
-            }
-            self.flush();
+            self.turn(&mut ready);
         }
         self.end()
     }
 
+    /// Waits for news, and does what there is to do.
+    fn turn(&mut self, ready: &mut Vec<u64>) {
+        let is_large = self.is_large();
+        let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
+        let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
+        self.wait(ready, timeout);
+        if ready.is_empty() && is_large {
+            self.calm_down();
+        }
+        // Among the orders is what tells of a pipe that nobody knows yet.
+        if ready.iter().any(|token| self.sources.get(token).is_none()) {
+            self.carry_out(None);
+        }
+        for token in ready.iter().filter(|token| **token != WAKE) {
+            if !self.is_over {
+                self.read(*token);
+            }
+        }
+        if !self.bars.is_empty() {
+            self.show_bars();
+        }
+        self.flush();
+    }
+
     /// Waits for the tokens of pipes that are ready.
     fn wait(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) {
-        if self.has_epoll && self.polled == 0 {
+        if self.has_epoll && !self.has_polled {
             let Err(error) = self.epoll.wait(ready, timeout) else { return };
             self.has_epoll = false;
             self.warn(&format!("plugins' output is read by poll(2): epoll_wait: {}", plain(&error)));
@@ -181,9 +186,7 @@ impl Pump {
         ready.clear();
         match sys::wait_any_readable(&fds, timeout) {
             Ok(is_ready) => {
-                if self.has_epoll && is_ready.last() == Some(&true) {
-                    let _ = self.epoll.wait(ready, Some(Duration::ZERO));
-                }
+                let _ = self.epoll.wait(ready, Some(Duration::ZERO));
                 ready.extend(tokens.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready).map(|(token, _)| *token));
             }
             Err(_) => {
@@ -208,7 +211,7 @@ impl Pump {
                 Order::Poll { token } => {
                     if let Some(followed) = self.sources.get_mut(&token) {
                         followed.is_polled = true;
-                        self.polled += 1;
+                        self.has_polled = true;
                     }
                 }
                 Order::Settle { plugin, time, record } => {
@@ -281,9 +284,7 @@ impl Pump {
         let count = match sys::read(followed.source.pipe.as_fd(), &mut self.input) {
             Ok(0) => return Got::End,
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
-                return Got::NothingNow;
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Got::NothingNow,
             Err(_) if followed.failures < MOST_FAILURES => {
                 followed.failures += 1;
                 return Got::Failed;
@@ -348,10 +349,7 @@ impl Pump {
         self.log_unfinished(token, time);
         let Some(followed) = self.sources.remove(&token) else { return };
         self.bars.retain(|(of, _)| *of != token);
-        self.polled -= usize::from(followed.is_polled);
-        if !followed.is_polled {
-            self.epoll.remove(followed.source.pipe.as_fd());
-        }
+        self.epoll.remove(followed.source.pipe.as_fd());
     }
 
     /// Logs what plugins wrote until now. Bounded by what its pipes hold: something it left behind may write for ever.
@@ -389,6 +387,11 @@ impl Pump {
     fn flush(&mut self) {
         self.output.flush();
         self.errors.flush();
+    }
+
+    /// Whether it holds more memory than a quiet log needs.
+    fn is_large(&self) -> bool {
+        self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large()
     }
 
     fn calm_down(&mut self) {

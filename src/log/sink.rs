@@ -84,9 +84,7 @@ impl Sink {
             self.flush();
         }
         let size = (self.length + most).next_power_of_two().max(SMALL_BUFFER);
-        if size > self.batch.len() {
-            self.batch.resize(size, 0);
-        }
+        self.batch.resize(size.max(self.batch.len()), 0);
     }
 
     /// Takes the first `count` bytes of the room into the batch: whole records.
@@ -118,11 +116,9 @@ impl Sink {
     /// Writes of the batch what can be written without waiting; whether that was all. What fails is tried again by
     /// [`Sink::flush`].
     pub fn flush_at_once(&mut self) -> bool {
-        if self.length > 0 {
-            let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
-            self.batch.copy_within(written..self.length, 0);
-            self.length -= written;
-        }
+        let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
+        self.batch.copy_within(written..self.length, 0);
+        self.length -= written;
         self.length == 0
     }
 
@@ -224,9 +220,8 @@ fn write(file: &OwnedFd, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         match sys::write(file.as_fd(), &bytes[written..]) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Somebody who shares the descriptor made it non-blocking.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 sys::wait_writable(file.as_fd(), None);
             }
             Err(error) => return Err((written, error)),
@@ -277,8 +272,8 @@ mod tests {
         for index in 1..=count {
             sink.push(&[&record, b"\n"]);
             assert_eq!(sink.length, 1000 * index);
-            assert_eq!(sink.batch.len(), sink.length.next_power_of_two().max(SMALL_BUFFER));
-            assert_eq!(sink.is_large(), sink.length > SMALL_BUFFER);
+            assert_eq!(sink.batch.len(), sink.length.next_power_of_two().max(4096));
+            assert_eq!(sink.is_large(), sink.length > 4096);
         }
         assert!(written().is_empty());
         sink.push(&[&record, b"\n"]);
@@ -290,7 +285,7 @@ mod tests {
         sink.calm_down();
         assert!(!sink.is_large());
         sink.push(&[b"a\n"]);
-        assert_eq!(sink.batch.len(), SMALL_BUFFER);
+        assert_eq!(sink.batch.len(), 4096);
     }
 
     #[test]
@@ -336,6 +331,70 @@ mod tests {
         sink.flush();
         assert_eq!(String::from_utf8_lossy(&written()), "of a record\nmore\n", "and said once");
         assert_eq!(sink.lost.total, 4);
+    }
+
+    /// A sink whose disk is full, and has said so.
+    fn full_sink() -> Sink {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut sink = sink(full);
+        sink.has_complained = true;
+        sink
+    }
+
+    #[test]
+    fn lines_that_found_no_room_again_and_again_are_told_in_one() {
+        let (good, mut written) = sink_and_reader();
+        let mut sink = full_sink();
+        for record in [b"one\n", b"two\n"] {
+            sink.push(&[record]);
+            sink.flush();
+        }
+        assert_eq!((sink.lost.untold, sink.lost.total), (2, 2));
+        sink.file = good.file;
+        sink.flush();
+        assert!(written().is_empty(), "it waits for something to say");
+        sink.push(&[b"three\n"]);
+        sink.flush();
+        let told = "[launcher] warning: 2 lines lost: No space left on device\nthree\n";
+        assert_eq!(String::from_utf8_lossy(&written()), told);
+        assert!(sink.finish(), "lost is lost");
+        assert!(written().is_empty());
+    }
+
+    #[test]
+    fn the_end_looks_once_more_for_room() {
+        let (good, mut written) = sink_and_reader();
+        let mut sink = full_sink();
+        sink.torn = b"of a record\n".to_vec();
+        sink.push(&[b"one\n"]);
+        sink.flush();
+        sink.file = good.file;
+        assert!(sink.finish());
+        let told = "of a record\n[launcher] warning: 1 line lost: No space left on device\n";
+        assert_eq!(String::from_utf8_lossy(&written()), told);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_misses_nothing_and_is_tried_no_more() {
+        let (good, mut written) = sink_and_reader();
+        let mut sink = sink(io::pipe().unwrap().1);
+        sink.has_complained = true;
+        sink.push(&[b"one\n"]);
+        sink.flush();
+        sink.file = good.file;
+        sink.push(&[b"two\n"]);
+        sink.flush();
+        assert!(!sink.finish());
+        assert!(written().is_empty());
+    }
+
+    #[test]
+    fn a_reader_gets_a_megabyte_of_room() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let mut sink = sink(writer);
+        assert!(sys::write_at_once(sink.file.as_fd(), &[b'x'; 70_000]).unwrap() < 70_000);
+        sink.grow_pipe();
+        assert!(sys::write_at_once(sink.file.as_fd(), &vec![b'x'; 900_000]).unwrap() == 900_000);
     }
 
     #[test]

@@ -74,6 +74,19 @@ fn after_a_torn_write_the_next_record_begins_on_a_new_line() {
 }
 
 #[test]
+fn what_finds_no_room_until_the_end_is_counted_to_the_line() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in $(seq 1000); do echo line $i; done\n")]);
+    let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
+    let done = sandbox.command("bash", ["-c", "ulimit -f 4; exec \"$LAUNCHER\" run plugins"]).stdout(log).output();
+    assert_eq!(done.status.code(), Some(1));
+    let log = sandbox.read("log");
+    assert!(log.len() == 4096 && !log.ends_with('\n'), "the last record was written in part: {log}");
+    // Started, exited and stopped beside the lines.
+    let lost = 1003 - log.matches('\n').count();
+    assert!(done.stderr.ends_with(&format!(": lines lost at the end: {lost}\n")), "{lost}: {}", done.stderr);
+}
+
+#[test]
 fn a_full_device_is_said_once_and_gives_status_1() {
     for options in [&["--format", "text"][..], &["--format", "json"], &["--log-fd", "1"]] {
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in 1 2 3 4 5; do echo $i; sleep 0.02; done\n")]);

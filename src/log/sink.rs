@@ -2,7 +2,7 @@
 //! reader has gone or the disk is full: what was lost is counted and told.
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use crate::answer::complain;
 use crate::error::plain;
@@ -165,10 +165,14 @@ impl Sink {
         self.flush();
         // The disk may have room again.
         if !self.is_gone && !self.catch_up() {
-            let lines = self.lost.untold + usize::from(!self.torn.is_empty());
-            complain(&format!("lines lost at the end: {lines}"));
+            complain(&format!("lines lost at the end: {}", self.missing()));
         }
         !self.is_gone && (self.lost.total > 0 || !self.torn.is_empty())
+    }
+
+    /// How many lines are missing of which the log does not tell, with one that was begun.
+    fn missing(&self) -> usize {
+        self.lost.untold + usize::from(!self.torn.is_empty())
     }
 
     /// A reader gets as much room as the plugins that fill it.

@@ -1,6 +1,7 @@
 //! The pump, step by step and on a thread of its own.
 
 use super::*;
+use crate::log::sink::tests::sink_that_has_lost_a_line;
 use std::io::{PipeWriter, Write};
 
 const LOOK: Look =
@@ -196,6 +197,38 @@ fn what_was_said_before_a_line_was_looked_at_stands_before_it() {
     assert_eq!(is_there, [true]);
     drop(held);
     reading.join().unwrap();
+}
+
+#[test]
+fn lines_of_standard_error_are_apart_in_text_alone() {
+    for (format, stream, is_apart) in [
+        (Format::Text, Stream::Merged, false),
+        (Format::Text, Stream::Stdout, false),
+        (Format::Text, Stream::Stderr, true),
+        (Format::Json, Stream::Stdout, false),
+        (Format::Json, Stream::Stderr, false),
+    ] {
+        let mut bench = Bench::new(format);
+        let (_, mut writer) = bench.plugin(1, stream, false);
+        writer.write_all(b"line\n").unwrap();
+        bench.turn();
+        let (logged, errors) = bench.written();
+        assert_eq!((logged.is_empty(), errors.is_empty()), (is_apart, !is_apart), "{format:?} {stream:?}");
+    }
+}
+
+#[test]
+fn lines_are_lost_where_either_stream_has_lost_some() {
+    for (output, errors) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut pump = Bench::new(Format::Text).pump;
+        if output {
+            pump.output = sink_that_has_lost_a_line();
+        }
+        if errors {
+            pump.errors = sink_that_has_lost_a_line();
+        }
+        assert_eq!(pump.end(), output || errors);
+    }
 }
 
 #[test]

@@ -103,6 +103,15 @@ fn full_sink() -> Sink {
     sink
 }
 
+/// A sink that finds room again.
+pub fn sink_that_has_lost_a_line() -> Sink {
+    let mut sink = full_sink();
+    sink.push(&[b"lost\n"]);
+    sink.flush();
+    sink.file = std::fs::File::options().write(true).open("/dev/null").unwrap().into();
+    sink
+}
+
 #[test]
 fn lines_that_found_no_room_again_and_again_are_told_in_one() {
     let (good, mut written) = sink_and_reader();
@@ -134,6 +143,16 @@ fn the_end_looks_once_more_for_room() {
     assert!(sink.finish());
     let told = "of a record\n[launcher] warning: 1 line lost: No space left on device\n";
     assert_eq!(String::from_utf8_lossy(&written()), told);
+}
+
+#[test]
+fn a_line_that_was_begun_is_missing_as_well() {
+    let (mut sink, _written) = sink_and_reader();
+    assert_eq!(sink.missing(), 0);
+    sink.lost.count(b"one\ntwo\n");
+    assert_eq!(sink.missing(), 2);
+    sink.torn = b"of a record\n".to_vec();
+    assert_eq!(sink.missing(), 3);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod child;
 mod descriptor;
 mod inotify;
+mod interrupt;
 mod libc;
 mod process;
 mod raw;
@@ -19,6 +20,7 @@ mod wait;
 pub use child::*;
 pub use descriptor::*;
 pub use inotify::*;
+pub use interrupt::*;
 pub use process::*;
 pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver, start_thread};
 pub use socket::*;

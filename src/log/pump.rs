@@ -1,5 +1,6 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
+mod alone;
 #[cfg(test)]
 mod tests;
 
@@ -13,8 +14,9 @@ use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
 use crate::numbered::Numbered;
 use crate::settings::Format;
-use crate::sys::{self, Epoll};
+use crate::sys::{self, Epoll, Interruptible};
 use crate::timestamp::Timestamp;
+pub use alone::Alone;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +58,8 @@ pub struct Pump {
     input: Vec<u8>,
     output: Sink,
     errors: Sink,
+    /// The thread that this is, if its calls can be interrupted; asked for when that matters first.
+    thread: Option<Option<Interruptible>>,
 }
 
 struct Followed {
@@ -115,6 +119,7 @@ impl Pump {
             input: vec![0; SMALL_BUFFER],
             output: Sink::new(output, "output", look),
             errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
+            thread: None,
         };
         if let Err(error) = has_epoll {
             pump.warn(&format!("plugins' output is read by poll(2): epoll_ctl: {}", plain(&error)));
@@ -141,7 +146,9 @@ impl Pump {
         self.flush();
         let mut ready = Vec::new();
         while !self.is_over {
-            self.turn(&mut ready);
+            if !self.read_alone() {
+                self.turn(&mut ready);
+            }
         }
         self.end()
     }
@@ -255,8 +262,8 @@ impl Pump {
         self.output.push(&[&record]);
     }
 
-    /// Reads once from one source and batches the lines.
-    fn read(&mut self, token: u64) {
+    /// Reads once from one source and batches the lines; whether there was something to read.
+    fn read(&mut self, token: u64) -> bool {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
                 let mut input = std::mem::take(&mut self.input);
@@ -270,9 +277,13 @@ impl Pump {
                     input = vec![0; count * 4];
                 }
                 self.input = input;
+                true
             }
-            Got::NothingNow | Got::Failed => {}
-            Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
+            Got::NothingNow | Got::Failed => false,
+            Got::End => {
+                self.carry_out(Some(Pending { token, bytes: &[] }));
+                true
+            }
         }
     }
 
@@ -284,7 +295,9 @@ impl Pump {
         let count = match sys::read(followed.source.pipe.as_fd(), &mut self.input) {
             Ok(0) => return Got::End,
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Got::NothingNow,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Got::NothingNow;
+            }
             Err(_) if followed.failures < MOST_FAILURES => {
                 followed.failures += 1;
                 return Got::Failed;

@@ -2,6 +2,7 @@
 //! costs no more memory than a reader that stalls for an hour.
 
 use super::frame::Frame;
+use super::pump::Alone;
 use super::{PluginId, Source};
 use crate::notice::Look;
 use crate::settings::Format;
@@ -50,6 +51,8 @@ pub struct Queue {
     pub has_status: bool,
     /// There are orders. For who looks without the lock.
     pub has_orders: Arc<AtomicBool>,
+    /// The thread may wait in read(2), which the next order ends.
+    pub alone: Option<Alone>,
     orders: Vec<Order>,
     waiting: usize,
     dropped: usize,
@@ -71,6 +74,7 @@ impl Queue {
             is_woken: false,
             has_status: false,
             has_orders: Arc::default(),
+            alone: None,
             orders: Vec::new(),
             waiting: 0,
             dropped: 0,
@@ -93,6 +97,7 @@ impl Queue {
         };
         let size = record.len();
         self.has_orders.store(true, Ordering::Release);
+        self.alone.take().into_iter().for_each(Alone::end);
         // So much never waits already that what is no record finds no room.
         if self.waiting + size > MOST_WAITING {
             self.dropped += record.iter().filter(|&&byte| byte == b'\n').count();

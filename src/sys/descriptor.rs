@@ -128,10 +128,22 @@ pub fn is_open_for_writing(number: i32) -> io::Result<bool> {
 /// # Errors
 /// None for an open descriptor.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    change_flags(fd, |flags| flags | libc::NONBLOCK)
+}
+
+/// Makes reads from `fd` wait.
+///
+/// # Errors
+/// As [`set_nonblocking`].
+pub fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    change_flags(fd, |flags| flags & !libc::NONBLOCK)
+}
+
+fn change_flags(fd: BorrowedFd<'_>, change: impl FnOnce(c_int) -> c_int) -> io::Result<()> {
     // SAFETY: both commands take and return plain integers.
     unsafe {
         let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
-        check(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::NONBLOCK)).map(drop)
+        check(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, change(flags))).map(drop)
     }
 }
 

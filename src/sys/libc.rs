@@ -20,6 +20,14 @@ pub const SYS_PRLIMIT64: c_long = 302;
 #[cfg(target_arch = "aarch64")]
 pub const SYS_PRLIMIT64: c_long = 261;
 #[cfg(target_arch = "x86_64")]
+pub const SYS_GETTID: c_long = 186;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_GETTID: c_long = 178;
+#[cfg(target_arch = "x86_64")]
+pub const SYS_TGKILL: c_long = 234;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_TGKILL: c_long = 131;
+#[cfg(target_arch = "x86_64")]
 pub const SYS_PWRITEV2: c_long = 328;
 #[cfg(target_arch = "aarch64")]
 pub const SYS_PWRITEV2: c_long = 287;
@@ -161,6 +169,7 @@ unsafe extern "C" {
     pub fn prctl(option: c_int, ...) -> c_int;
     pub fn syscall(number: c_long, ...) -> c_long;
     pub fn signal(number: c_int, handler: usize) -> usize;
+    pub fn siginterrupt(number: c_int, interrupts: c_int) -> c_int;
     pub fn signalfd(fd: c_int, mask: *const SigSet, flags: c_int) -> c_int;
     pub fn pthread_sigmask(how: c_int, new: *const SigSet, old: *mut SigSet) -> c_int;
     pub fn mmap(at: *mut c_void, length: usize, access: c_int, kind: c_int, fd: c_int, offset: i64) -> *mut c_void;

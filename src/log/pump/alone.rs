@@ -1,0 +1,161 @@
+//! One pipe, and nothing else to wait for: read(2) waits by itself, as that of cat(1) does, which spares one system call
+//! of three for every line. Whoever gives an order ends the wait.
+
+use super::Pump;
+use crate::sys::{self, Interruptible};
+use std::io::PipeReader;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+/// The thread of the log reads from this pipe, and may wait in read(2).
+pub struct Alone {
+    pipe: Arc<PipeReader>,
+    thread: Interruptible,
+}
+
+impl Alone {
+    /// Has the thread look at its orders. A read that is about to begin finds that the pipe does not wait, and one that
+    /// has begun is interrupted.
+    pub fn end(self) {
+        let _ = sys::set_nonblocking(self.pipe.as_fd());
+        self.thread.interrupt();
+    }
+}
+
+impl Pump {
+    /// Reads, where there is one pipe and nothing else to wait for, until that has changed; whether it was so.
+    pub(super) fn read_alone(&mut self) -> bool {
+        let Some(token) = self.only_pipe().filter(|token| self.begin_alone(*token)) else { return false };
+        // Who gave an order that was met already has seen to it that the pipe does not wait.
+        while self.only_pipe() == Some(token) && !self.has_orders.load(Ordering::Acquire) && self.read(token) {
+            self.flush();
+        }
+        if let Some(alone) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).alone.take() {
+            let _ = sys::set_nonblocking(alone.pipe.as_fd());
+        }
+        if self.has_orders.load(Ordering::Acquire) {
+            self.carry_out(None);
+            self.flush();
+        }
+        true
+    }
+
+    /// The pipe that is the only one, if there is no deadline beside it.
+    fn only_pipe(&self) -> Option<u64> {
+        let is_only = self.sources.len() == 1 && !self.has_polled && self.bars.is_empty() && !self.is_large();
+        self.sources.oldest().filter(|_| is_only && !self.is_over())
+    }
+
+    /// Has the pipe wait, and says so to all who may give orders. Not where there are some.
+    fn begin_alone(&mut self, token: u64) -> bool {
+        let thread = *self.thread.get_or_insert_with(|| Interruptible::this_thread().ok());
+        let pipe = self.sources.get(&token).map(|followed| Arc::clone(&followed.source.pipe));
+        let (Some(thread), Some(pipe)) = (thread, pipe) else { return false };
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = !self.has_orders.load(Ordering::Acquire);
+        if is_idle && sys::set_blocking(pipe.as_fd()).is_ok() {
+            queue.alone = Some(Alone { pipe, thread });
+        }
+        queue.alone.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use std::io::{BufRead, BufReader, PipeWriter, Write};
+
+    const LOOK: Look =
+        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+
+    /// A pump that works on a thread of its own and has one pipe, and its other ends.
+    struct Bench {
+        plugin: PipeWriter,
+        queue: Arc<Mutex<Queue>>,
+        wake: PipeWriter,
+        logged: BufReader<PipeReader>,
+        works: thread::JoinHandle<bool>,
+    }
+
+    fn within_patience(mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !condition() {
+            assert!(Instant::now() < deadline, "it waits, and has not been told");
+            thread::yield_now();
+        }
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let queue = Arc::new(Mutex::new(Queue::new(LOOK)));
+            let (woken, wake) = io::pipe().unwrap();
+            let (logged, output) = io::pipe().unwrap();
+            sys::set_nonblocking(logged.as_fd()).unwrap();
+            let (pipe, plugin) = io::pipe().unwrap();
+            let epoll = Arc::new(Epoll::new().unwrap());
+            epoll.add(pipe.as_fd(), WAKE + 1).unwrap();
+            sys::set_nonblocking(pipe.as_fd()).unwrap();
+            let pump = Pump::new(Arc::clone(&queue), woken, epoll, output.into(), LOOK).unwrap();
+            let (pipe, counters) = (Arc::new(pipe), Arc::default());
+            let source = Source { plugin: 7, name: "x".into(), pipe, stream: Stream::Merged, counters };
+            let frame = Frame::new(&source, &LOOK);
+            queue.lock().unwrap().push(Order::Follow { token: WAKE + 1, source, frame });
+            let works = thread::spawn(move || pump.run());
+            Bench { plugin, queue, wake, logged: BufReader::new(logged), works }
+        }
+
+        /// As the handle does it: by a byte, which a thread that waits in read(2) does not see.
+        fn order(&mut self, order: Order) {
+            let mut queue = self.queue.lock().unwrap();
+            queue.push(order);
+            if !std::mem::replace(&mut queue.is_woken, true) {
+                self.wake.write_all(&[0]).unwrap();
+            }
+        }
+
+        fn wait_until_alone(&self) {
+            within_patience(|| self.queue.lock().unwrap().alone.is_some());
+        }
+
+        fn next_line(&mut self) -> String {
+            let mut line = String::new();
+            within_patience(|| self.logged.read_line(&mut line).is_ok());
+            line
+        }
+
+        fn finish(mut self) {
+            self.order(Order::Finish { time: Timestamp::default() });
+            assert!(!self.works.join().unwrap(), "nothing is lost");
+        }
+    }
+
+    #[test]
+    fn orders_end_the_wait_whenever_they_come() {
+        let mut bench = Bench::new();
+        for time in 0..3000 {
+            if time % 3 == 0 {
+                bench.plugin.write_all(b"line\n").unwrap();
+            }
+            if time % 2 == 0 {
+                bench.wait_until_alone();
+            }
+            let notice = format!("notice {time}\n");
+            bench.order(Order::Write(notice.clone().into_bytes()));
+            while bench.next_line() != notice {}
+        }
+        bench.wait_until_alone();
+        bench.finish();
+    }
+
+    #[test]
+    fn a_line_that_is_overwritten_is_shown_without_another() {
+        let mut bench = Bench::new();
+        for (written, logged) in [("one\n", "[x] one\n"), ("50 %\r", "[x] 50 %\r\n"), ("100 %\n", "[x] 100 %\n")] {
+            bench.wait_until_alone();
+            bench.plugin.write_all(written.as_bytes()).unwrap();
+            assert_eq!(bench.next_line(), logged);
+        }
+        bench.finish();
+    }
+}

@@ -1,0 +1,49 @@
+//! A thread that waits in read(2), and how another ends that wait.
+
+use super::libc::{self, check};
+use super::{Pid, signal};
+use std::ffi::{c_int, c_long};
+use std::io;
+use std::ptr;
+
+/// The last of the signals, of which nobody makes use.
+const NUMBER: c_int = signal::MAX;
+
+/// A thread of this process in which calls that wait can be interrupted.
+#[derive(Clone, Copy)]
+pub struct Interruptible(Pid);
+
+impl Interruptible {
+    /// This thread, from now on.
+    ///
+    /// # Errors
+    /// EPERM, ENOSYS: a filter of system calls forbids tgkill(2).
+    pub fn this_thread() -> io::Result<Interruptible> {
+        extern "C" fn nothing(_: c_int) {}
+        // SAFETY: the call takes nothing.
+        let thread = Interruptible(unsafe { libc::syscall(libc::SYS_GETTID) } as Pid);
+        thread.send(0)?;
+        let mut one = libc::SigSet::EMPTY;
+        one.0[0] |= 1 << (NUMBER - 1);
+        // SAFETY: the handler does nothing, and the set is valid for the call. A call that was interrupted is not begun
+        // again (signal(7)).
+        unsafe {
+            libc::signal(NUMBER, nothing as *const () as usize);
+            libc::siginterrupt(NUMBER, 1);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &one, ptr::null_mut());
+        }
+        Ok(thread)
+    }
+
+    /// Has the call end in which it waits (EINTR), if it does.
+    pub fn interrupt(self) {
+        // It can only fail where the thread has ended.
+        let _ = self.send(NUMBER);
+    }
+
+    fn send(self, number: c_int) -> io::Result<()> {
+        let (process, thread) = (c_long::from(super::own_pid()), c_long::from(self.0));
+        // SAFETY: no memory is passed.
+        check(unsafe { libc::syscall(libc::SYS_TGKILL, process, thread, c_long::from(number)) } as c_int).map(drop)
+    }
+}

@@ -262,8 +262,8 @@ impl Pump {
         self.output.push(&[&record]);
     }
 
-    /// Reads once from one source and batches the lines; whether there was something to read.
-    fn read(&mut self, token: u64) -> bool {
+    /// Reads once from one source and batches the lines.
+    fn read(&mut self, token: u64) {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
                 let mut input = std::mem::take(&mut self.input);
@@ -277,13 +277,9 @@ impl Pump {
                     input = vec![0; count * 4];
                 }
                 self.input = input;
-                true
             }
-            Got::NothingNow | Got::Failed => false,
-            Got::End => {
-                self.carry_out(Some(Pending { token, bytes: &[] }));
-                true
-            }
+            Got::NothingNow | Got::Failed => {}
+            Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
         }
     }
 
@@ -327,10 +323,7 @@ impl Pump {
         }
         let Some(followed) = self.sources.get_mut(&token) else { return };
         let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
-        if followed.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
-            followed.bar.note_line();
-        }
-        followed.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        followed.log(bytes, sink, time);
         if !self.bars.is_empty() {
             self.bars.retain(|(of, _)| *of != token);
         }
@@ -423,6 +416,14 @@ impl Followed {
     /// Whether its lines go to standard error.
     fn is_apart(&self) -> bool {
         self.source.stream == Stream::Stderr && self.frame.format == Format::Text
+    }
+
+    /// Batches the lines of what was read.
+    fn log(&mut self, bytes: &[u8], sink: &mut Sink, time: &Timestamp) {
+        if self.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
+            self.bar.note_line();
+        }
+        self.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
     /// Batches what `pass` gives, and returns how many lines that were.

@@ -1,12 +1,15 @@
 //! One pipe, and nothing else to wait for: read(2) waits by itself, as that of cat(1) does, which spares one system call
 //! of three for every line. Whoever gives an order ends the wait.
 
-use super::Pump;
+use super::{Pending, Pump};
+use crate::settings::Format;
 use crate::sys::{self, Interruptible};
+use crate::timestamp::Timestamp;
 use std::io::PipeReader;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 /// The thread of the log reads from this pipe, and may wait in read(2).
 pub struct Alone {
@@ -24,27 +27,49 @@ impl Alone {
 }
 
 impl Pump {
-    /// Reads, where there is one pipe and nothing else to wait for, until that has changed; whether it was so.
+    /// Reads text, where there is one pipe and nothing else to wait for, until that has changed; whether to try again.
     pub(super) fn read_alone(&mut self) -> bool {
         let Some(token) = self.only_pipe().filter(|token| self.begin_alone(*token)) else { return false };
-        // Who gave an order that was met already has seen to it that the pipe does not wait.
-        while self.only_pipe() == Some(token) && !self.has_orders.load(Ordering::Acquire) && self.read(token) {
-            self.flush();
-        }
+        let last = self.forward(token);
         if let Some(alone) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).alone.take() {
             let _ = sys::set_nonblocking(alone.pipe.as_fd());
         }
-        if self.has_orders.load(Ordering::Acquire) {
-            self.carry_out(None);
+        let input = std::mem::take(&mut self.input);
+        let read = last.map(|count| Pending { token, bytes: &input[..count] });
+        let has_work = read.is_some() || self.has_orders.load(Ordering::Acquire);
+        if has_work {
+            self.carry_out(read);
             self.flush();
         }
-        true
+        // Much comes: it is read in larger pieces, and by the way that can do without them again.
+        self.input = if last == Some(input.len()) { vec![0; input.len() * 4] } else { input };
+        has_work
+    }
+
+    /// Reads and writes. What was read last is left if it is more than a little, the end, or younger than an order.
+    fn forward(&mut self, token: u64) -> Option<usize> {
+        let followed = self.sources.get_mut(&token)?;
+        let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
+        while !self.has_orders.load(Ordering::Acquire) {
+            // Who gave an order that was met already has seen to it that the pipe does not wait.
+            let count = sys::read(followed.source.pipe.as_fd(), &mut self.input).ok()?;
+            if count == 0 || count == self.input.len() || self.has_orders.load(Ordering::Acquire) {
+                return Some(count);
+            }
+            followed.log(&self.input[..count], sink, &Timestamp::default());
+            sink.flush();
+            if followed.splitter.is_overwritten() {
+                self.bars.push((token, followed.bar.due(Instant::now())));
+                return None;
+            }
+        }
+        None
     }
 
     /// The pipe that is the only one, if there is no deadline beside it.
     fn only_pipe(&self) -> Option<u64> {
         let is_only = self.sources.len() == 1 && !self.has_polled && self.bars.is_empty() && !self.is_large();
-        self.sources.oldest().filter(|_| is_only && !self.is_over())
+        self.sources.oldest().filter(|_| is_only && self.look.format == Format::Text)
     }
 
     /// Has the pipe wait, and says so to all who may give orders. Not where there are some.

@@ -24,7 +24,9 @@ fn assert_next(mut logged: &PipeReader, expected: &str) {
     while length < found.len() {
         let is_there = sys::wait_readable([Some(logged.as_fd())], Some(PATIENCE)).unwrap();
         assert_eq!(is_there, [true], "{:?} and not {expected:?}", String::from_utf8_lossy(&found[..length]));
-        length += logged.read(&mut found[length..]).unwrap();
+        let count = logged.read(&mut found[length..]).unwrap();
+        assert!(count > 0, "the log has ended");
+        length += count;
     }
     assert_eq!(String::from_utf8(found).unwrap(), expected);
 }

@@ -18,17 +18,16 @@ use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
 use crate::sys::{self, Change, Epoll, Fork, Interest, Pid, Reaped, Signals, signal};
-use crate::witness::{Sent, Witness};
+use crate::witness::Witness;
+use signals::Gathered;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-/// How soon a supervisor that runs says that PROGRAM has ended.
-const PROMPTNESS: Duration = Duration::from_millis(50);
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
 const MARGIN: Duration = Duration::from_secs(3);
-/// How long a supervisor that was killed may take to go. Held by a tracer, or frozen, it does not.
+/// How long a witness that was killed may take to go. Held by a tracer, or frozen, it does not.
 const LAST_MARGIN: Duration = Duration::from_secs(1);
 /// How often to look around where the kernel denies what would tell us.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
@@ -70,16 +69,16 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
     let (link, supervisors_link) = Link::pair().map_err(cannot)?;
     let grace_period = settings.longest_grace_period();
     let guard = sys::own_pid();
+    // Before there is a PROGRAM, so that it has seen all that PROGRAM has.
+    let witness = if has_program { Witness::summon().ok() } else { None };
     match sys::fork_heard_when_stopped().map_err(cannot)? {
         Fork::Child => {
-            drop((link, signals));
+            drop((link, signals, witness));
             let above = Above::new(guard, supervisors_link, parent);
             Ok(Supervisor::run(arguments, settings, inherited, above, control))
         }
         Fork::Parent(supervisor) => {
             drop((supervisors_link, control));
-            // While the supervisor starts PROGRAM.
-            let witness = if has_program { Witness::summon().ok() } else { None };
             let guard = Guard {
                 supervisor,
                 signals,
@@ -91,13 +90,11 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 program_pid: None,
                 program_end: None,
                 has_program,
-                has_begun: false,
+                is_all_left_to_us: false,
                 is_hang_up_ignored: inherited.ignores(signal::HUP),
                 had_terminal: sys::has_terminal(),
                 grace_period,
-                wake_supervisor_at: None,
                 kill_supervisor_at: None,
-                take_over_at: None,
                 gathered: Vec::new(),
                 decide_at: None,
             };
@@ -135,20 +132,15 @@ struct Guard {
     program_pid: Option<Pid>,
     program_end: Option<Change>,
     has_program: bool,
-    /// The supervisor has all that it works with.
-    has_begun: bool,
+    /// The supervisor could not begin.
+    is_all_left_to_us: bool,
     is_hang_up_ignored: bool,
     had_terminal: bool,
     /// The longest that any plugin has.
     grace_period: Duration,
-    /// PROGRAM has ended, and the supervisor is woken if it has not said so by then.
-    wake_supervisor_at: Option<Instant>,
     /// A stop is under way, and the supervisor is killed if it is there then.
     kill_supervisor_at: Option<Instant>,
-    /// It was killed, and is waited for until then.
-    take_over_at: Option<Instant>,
-    /// Signals that may still turn out to have come twice, or to others as well, and when they came.
-    gathered: Vec<(Sent, Instant)>,
+    gathered: Vec<Gathered>,
     decide_at: Option<Instant>,
 }
 
@@ -157,10 +149,9 @@ impl Guard {
         // Where the kernel has no memory for this, it is done without: see `wait`.
         let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
-            if let Some(change) = self.reap().or_else(|| self.given_up()) {
+            if let Some(change) = self.reap().or_else(|| self.keep_deadlines()) {
                 return Ok(self.end(change));
             }
-            self.keep_deadlines();
             self.wait(epoll.as_ref());
             while let Some(arrived) = self.signals.take() {
                 self.take_signal(arrived);
@@ -180,7 +171,7 @@ impl Guard {
     /// Waits for news of any kind, or the next deadline.
     fn wait(&self, epoll: Option<&Epoll>) {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let own = [self.decide_at, self.wake_supervisor_at, self.kill_supervisor_at, self.take_over_at];
+        let own = [self.decide_at, self.kill_supervisor_at];
         let deadline = tick.into_iter().chain(own.into_iter().flatten()).min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match epoll {
@@ -203,7 +194,7 @@ impl Guard {
                 parent.unregister(epoll);
             }
             self.tell(Order::ParentGone);
-            self.begin_stop(self.grace_period);
+            self.begin_stop();
         }
     }
 
@@ -213,17 +204,11 @@ impl Guard {
             if let Some(epoll) = epoll {
                 epoll.remove(program.as_fd());
             }
-            // The supervisor, whose child it is, hears of it as well, unless it was stopped.
-            if self.program_end.is_none() {
-                self.wake_supervisor_at = Some(Instant::now() + PROMPTNESS);
-            }
+            // The supervisor, whose child it is, may have been stopped.
+            let _ = sys::kill(self.supervisor, signal::CONT);
             self.dismiss_witness();
-            self.begin_stop(self.grace_period);
+            self.begin_stop();
         }
-    }
-
-    fn is_witness(&self, pid: Pid) -> bool {
-        self.witness.as_ref().is_some_and(|witness| witness.pid() == pid)
     }
 
     /// Where there is no PROGRAM there is nothing more to testify.
@@ -238,14 +223,11 @@ impl Guard {
         // It is on its way out, which may take a while where one of its threads is stuck in the kernel.
         if let (Some(epoll), true) = (epoll, received.is_over) {
             epoll.remove(self.link.as_fd());
-            self.begin_stop(self.grace_period);
+            self.begin_stop();
         }
         for report in received.messages {
             match report {
-                Report::GracePeriod(longest) => {
-                    self.grace_period = longest;
-                    self.has_begun = true;
-                }
+                Report::GracePeriod(longest) => self.grace_period = longest,
                 Report::Program(pid) => {
                     self.program_pid = Some(pid);
                     self.program = sys::pidfd_open(pid).ok();
@@ -259,11 +241,11 @@ impl Guard {
                 Report::ProgramStopped(number) => self.stop_as_program_did(number),
                 Report::ProgramEnded(change) => {
                     self.program_end = Some(change);
-                    self.wake_supervisor_at = None;
                     self.dismiss_witness();
-                    self.begin_stop(self.grace_period);
+                    self.begin_stop();
                 }
-                Report::Stopping(rest) => self.kill_supervisor_at = Some(later(rest + MARGIN)),
+                Report::Stopping(rest) => self.kill_supervisor_at = Some(Instant::now() + rest + MARGIN),
+                Report::CannotBegin => self.is_all_left_to_us = true,
             }
         }
     }
@@ -290,28 +272,22 @@ impl Guard {
         let _ = sys::kill(self.supervisor, signal::CONT);
     }
 
-    /// The supervisor is to be gone after this time.
-    fn begin_stop(&mut self, grace_period: Duration) {
-        self.kill_supervisor_at.get_or_insert(later(grace_period + MARGIN));
+    /// The supervisor is to be gone after the grace period.
+    fn begin_stop(&mut self) {
+        self.kill_supervisor_at.get_or_insert(Instant::now() + self.grace_period + MARGIN);
     }
 
-    fn keep_deadlines(&mut self) {
-        let now = Instant::now();
-        if self.decide_at.is_some_and(|at| at <= now) {
+    /// Does what is due, and says what became of the supervisor if that was its end. Whether it goes is not waited for:
+    /// held by a tracer, or frozen, it does not.
+    fn keep_deadlines(&mut self) -> Option<Change> {
+        let is_due = |at: Instant| at <= Instant::now();
+        if self.decide_at.is_some_and(is_due) {
             self.decide();
         }
-        if self.wake_supervisor_at.take_if(|at| *at <= now).is_some() {
-            let _ = sys::kill(self.supervisor, signal::CONT);
-        }
-        if self.kill_supervisor_at.take_if(|at| *at <= now).is_some() {
+        self.kill_supervisor_at.filter(|at| is_due(*at)).map(|_| {
             let _ = sys::kill(self.supervisor, signal::KILL);
-            self.take_over_at = Some(now + LAST_MARGIN);
-        }
-    }
-
-    /// What became of a supervisor that was killed, and does not go.
-    fn given_up(&self) -> Option<Change> {
-        self.take_over_at.filter(|at| *at <= Instant::now()).map(|_| Change::Signaled(signal::KILL))
+            Change::Signaled(signal::KILL)
+        })
     }
 
     /// Reaps whatever ended, as PID 1 must, and says what became of the supervisor if it was among them.
@@ -334,8 +310,7 @@ impl Guard {
         let status = match change {
             Change::Exited(status) => {
                 self.see_witness_go();
-                // PROGRAM may run already.
-                if !self.has_begun {
+                if self.is_all_left_to_us {
                     takeover::stop_everything(None, self.grace_period, &self.signals);
                 }
                 status as u8
@@ -375,10 +350,4 @@ impl Guard {
             while self.signals.take().is_some() {}
         }
     }
-}
-
-/// The moment after this time; far away where it is too long to be counted.
-fn later(duration: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    Instant::now() + duration.min(YEAR)
 }

@@ -29,6 +29,8 @@ pub enum Report {
     ProgramEnded(Change),
     /// A stop is under way, and will be over after this time.
     Stopping(Duration),
+    /// It lacks what it works with, and ends. PROGRAM may run already.
+    CannotBegin,
 }
 
 /// Tag and value of a message.
@@ -70,6 +72,7 @@ impl Message for Report {
             Report::ProgramEnded(Change::Exited(status)) => (4, *status as u64),
             Report::ProgramEnded(Change::Signaled(number)) => (5, *number as u64),
             Report::Stopping(rest) => (6, milliseconds(rest)),
+            Report::CannotBegin => (7, 0),
         }
     }
 
@@ -81,6 +84,7 @@ impl Message for Report {
             4 => Some(Report::ProgramEnded(Change::Exited(value as i32))),
             5 => Some(Report::ProgramEnded(Change::Signaled(value as i32))),
             6 => Some(Report::Stopping(Duration::from_millis(value))),
+            7 => Some(Report::CannotBegin),
             _ => None,
         }
     }
@@ -165,6 +169,7 @@ mod tests {
             Report::ProgramEnded(Change::Exited(255)),
             Report::ProgramEnded(Change::Signaled(9)),
             Report::Stopping(Duration::ZERO),
+            Report::CannotBegin,
         ];
         orders.iter().for_each(|order| guard.send(order));
         reports.iter().for_each(|report| supervisor.send(report));

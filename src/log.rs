@@ -18,7 +18,7 @@ use crate::escape;
 use crate::notice::{Look, Notice};
 use crate::plugin::name::LABEL;
 use crate::settings::{Format, Settings};
-use crate::sys::{self, Epoll};
+use crate::sys::{self, Epoll, Interest};
 use frame::Frame;
 use pump::{Pump, WAKE};
 use queue::{Order, Queue};
@@ -75,6 +75,7 @@ pub struct Log {
     /// There is what only the thread can do.
     is_wanted: Cell<bool>,
     has_complained: Cell<bool>,
+    is_over: Cell<bool>,
     ended: PipeReader,
     has_lost: Arc<AtomicBool>,
 }
@@ -138,6 +139,7 @@ impl Log {
             is_running: Cell::new(false),
             is_wanted: Cell::new(false),
             has_complained: Cell::new(false),
+            is_over: Cell::new(false),
             ended,
             has_lost,
         })
@@ -253,9 +255,13 @@ impl Log {
         self.wake(queue);
     }
 
-    /// Logs all that is left and ends the thread; [`Log::ended`] tells when.
+    /// Logs all that is left and ends the thread; [`Log::is_over`] and [`Log::ended`] tell when. Where nothing was ordered
+    /// there is nothing to do.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
+        if !self.is_running.get() && !self.is_wanted.get() && !queue.has_orders.load(Ordering::Acquire) {
+            return self.is_over.set(true);
+        }
         let time = queue.now();
         queue.push(Order::Finish { time });
         self.wake(queue);
@@ -264,6 +270,11 @@ impl Log {
         if !self.is_running.get() && lock(&self.thread).take().is_some() {
             self.has_lost.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether nothing is left to log, once [`Log::finish`] was called.
+    pub fn is_over(&self) -> bool {
+        self.is_over.get() || sys::is_ready(self.ended(), Interest::Readable)
     }
 
     /// Becomes readable when the thread has ended.

@@ -5,6 +5,7 @@ use crate::descendants::{Process, process};
 use crate::error::{Error, plain};
 use crate::settings::{ParentPid, Settings};
 use crate::sys::{self, Epoll, Interest, Pid};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -62,10 +63,11 @@ impl ParentWatch {
         self.pid
     }
 
-    /// In the supervisor, after the fork: our parent is the guard, and the guard's is to be told by /proc.
+    /// In the supervisor, after the fork: our parent is the guard, and the guard's is to be told by /proc. Where there is
+    /// none only the guard can tell.
     pub fn seen_from_below(self) -> ParentWatch {
         let process = match self.process {
-            Watched::ByParentPid(pid) => process(pid).map_or(Watched::Gone, Watched::ByProc),
+            Watched::ByParentPid(pid) => process(pid).map_or(Watched::Nothing, Watched::ByProc),
             other => other,
         };
         ParentWatch { process, ..self }
@@ -75,7 +77,7 @@ impl ParentWatch {
     ///
     /// # Errors
     /// As epoll_ctl(2) has them.
-    pub fn register(&self, epoll: &Epoll, token: u64) -> std::io::Result<()> {
+    pub fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
         if let Watched::ByPidfd(fd) = &self.process {
             epoll.add(fd.as_fd(), token)?;
         }
@@ -130,12 +132,59 @@ fn open_pipe(number: i32) -> Result<Pipe, Error> {
 }
 
 fn watch(pid: Pid, parent: Pid) -> Watched {
-    match sys::pidfd_open(pid) {
+    watched(pid, parent, sys::pidfd_open(pid), sys::parent_pid(), process)
+}
+
+/// How the process is watched, `parent` having been ours before `opened` was tried, and `parent_now` after it.
+fn watched(
+    pid: Pid,
+    parent: Pid,
+    opened: io::Result<OwnedFd>,
+    parent_now: Pid,
+    look: impl FnOnce(Pid) -> Option<Process>,
+) -> Watched {
+    match opened {
         // It may have ended before the call, and its number been given to another.
-        Ok(_) if pid == parent && sys::parent_pid() != parent => Watched::Gone,
+        Ok(_) if pid == parent && parent_now != parent => Watched::Gone,
         Ok(fd) => Watched::ByPidfd(fd),
         Err(error) if sys::is_no_such_process(&error) => Watched::Gone,
         Err(_) if pid == parent => Watched::ByParentPid(pid),
-        Err(_) => process(pid).map_or(Watched::Gone, Watched::ByProc),
+        Err(_) => look(pid).map_or(Watched::Gone, Watched::ByProc),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_watched_by_what_the_kernel_offers() {
+        const NO_SUCH_PROCESS: i32 = 3;
+        const NO_SUCH_CALL: i32 = 38;
+        let seen = |pid| Some(Process { pid, parent: 1, group: 1, session: 1, state: b'S', threads: 1, started: 1 });
+        let how = |pid, errno: Option<i32>, parent_now, look: fn(Pid) -> Option<Process>| {
+            let opened =
+                errno.map_or_else(|| sys::pidfd_open(sys::own_pid()), |errno| Err(io::Error::from_raw_os_error(errno)));
+            match watched(pid, 7, opened, parent_now, look) {
+                Watched::Nothing => "nothing",
+                Watched::Gone => "gone",
+                Watched::ByPidfd(_) => "pidfd",
+                Watched::ByParentPid(_) => "parent",
+                Watched::ByProc(_) => "proc",
+            }
+        };
+        for (pid, errno, parent_now, look, expected) in [
+            (7, None, 7, seen as fn(Pid) -> Option<Process>, "pidfd"),
+            (7, None, 1, seen, "gone"),
+            (8, None, 7, seen, "pidfd"),
+            (8, None, 1, seen, "pidfd"),
+            (7, Some(NO_SUCH_PROCESS), 1, seen, "gone"),
+            (8, Some(NO_SUCH_PROCESS), 7, seen, "gone"),
+            (7, Some(NO_SUCH_CALL), 7, |_| None, "parent"),
+            (8, Some(NO_SUCH_CALL), 7, seen, "proc"),
+            (8, Some(NO_SUCH_CALL), 7, |_| None, "gone"),
+        ] {
+            assert_eq!(how(pid, errno, parent_now, look), expected, "{pid} {errno:?} {parent_now}");
+        }
     }
 }

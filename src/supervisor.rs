@@ -27,10 +27,11 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
+use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
-use crate::sys::{self, Epoll, Pid, SignalState, Signals};
+use crate::sys::{self, Epoll, Pid, SignalState, Signals, Variable};
 use crate::watch::{Changes, Watch};
 use job::Job;
 use lifecycle::{Event, State};
@@ -38,7 +39,7 @@ use loader::Loader;
 use plugins::{Plugin, Plugins};
 use requests::{Pending, Reloads};
 use spawn::Inherited;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -89,6 +90,8 @@ pub struct Supervisor {
     reloads: Reloads,
     began: Instant,
     loader: Loader,
+    /// When the locations are searched for the first time, beside PROGRAM.
+    search_at: Option<Instant>,
     /// `None` while nothing is watched, and while the loader sets up the next.
     watch: Option<Watch>,
     changes: Changes,
@@ -98,10 +101,10 @@ pub struct Supervisor {
     has_said_unwatched: bool,
     /// Somebody asked for a reload while one was under way.
     wants_reload: bool,
-    environment: Rc<[CString]>,
+    environment: Rc<[Variable]>,
     job: Option<Job>,
     plugins: Plugins,
-    /// Plugins whose exec is under way, and since when.
+    /// Plugins whose exec is under way, and until when it holds up what came of later ones.
     starting: Vec<(PluginId, Instant)>,
     view: Option<View>,
     /// What was found below us in this turn of the loop.
@@ -139,15 +142,14 @@ impl Supervisor {
                 Err(error) => return cannot_run(&settings, &error),
             },
         };
+        // Plugins do not have what the caller ignores.
+        sys::default_signals();
         let _ = sys::lead_own_session();
         let started = Epoll::new()
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
         let (epoll, own_signals, log, loader) = match started {
             Ok(started) => started,
-            Err(error) => {
-                complain(&format!("cannot start: {}", plain(&error)));
-                return 2;
-            }
+            Err(error) => return cannot_begin(&above, &error),
         };
         let mut supervisor = Supervisor {
             inherited,
@@ -163,6 +165,7 @@ impl Supervisor {
             reloads: Reloads { begun: 0, done: 0, last: Ok(ReloadCounts::default()) },
             began: Instant::now(),
             loader,
+            search_at: None,
             watch: None,
             changes: Changes::default(),
             warnings: Vec::new(),
@@ -186,8 +189,7 @@ impl Supervisor {
         };
         let server = control.map(open).transpose();
         if let Err(error) = server.map(|server| supervisor.server = server).and_then(|()| supervisor.register()) {
-            complain(&format!("cannot start: {}", plain(&error)));
-            return 2;
+            return cannot_begin(&supervisor.above, &error);
         }
         supervisor.work();
         let status = supervisor.failure.unwrap_or_else(|| supervisor.end());
@@ -226,6 +228,7 @@ impl Supervisor {
     fn work(&mut self) {
         let mut ready = Vec::new();
         if self.job.is_none() {
+            self.say_what_was_noted();
             self.search();
         }
         loop {
@@ -248,7 +251,8 @@ impl Supervisor {
         let tick = self.above.tick().map(|tick| Instant::now() + tick);
         let of_plugins = self.plugins.next_due().map(|(at, _)| at);
         let of_all = self.ending.as_ref().filter(|_| self.has_children).map(Ending::deadline);
-        let own = [self.changes.due(), self.patience_ends(), self.server.as_ref().and_then(Server::due)];
+        let of_server = self.server.as_ref().and_then(Server::due);
+        let own = [self.search_at, self.changes.due(), self.patience_ends(), of_server];
         let deadline = [tick, of_plugins, of_all].into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         self.log.begin();
@@ -258,8 +262,9 @@ impl Supervisor {
     fn wait_at_most(&self, timeout: Option<Duration>, ready: &mut Vec<u64>) {
         if self.epoll.wait(ready, timeout).is_err() {
             // A filter of system calls has denied it: everything is looked at, now and then.
-            let sources = [Some(self.signals.as_fd()), self.above.link()];
-            let _ = sys::wait_readable(sources, Some(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE))));
+            let pause = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
+            // With what the guard tells comes SIGCONT.
+            let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(pause));
             ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
         }
     }
@@ -295,23 +300,33 @@ impl Supervisor {
         if self.patience_ends().is_some_and(|at| at <= now) {
             self.take_outcomes();
         }
-        while let Some((at, id)) = self.plugins.next_due().filter(|(at, _)| *at <= now) {
+        while let Some((_, id)) = self.plugins.next_due().filter(|(at, _)| *at <= now) {
             let starts = |plugin: &Plugin| matches!(plugin.state(), State::Waiting { .. });
             let is_start = self.plugins.get(id).is_some_and(starts);
             self.happen(id, Event::Due);
-            // A search that found something has its next time; what else is due at once would be due for ever.
-            if is_start || self.plugins.is_due(at, id) {
+            // A search that found something has its next time.
+            if is_start {
                 break;
             }
         }
         if let Some(server) = self.server.as_mut().filter(|server| server.due().is_some_and(|at| at <= now)) {
             server.open_again(&self.epoll);
         }
+        if self.search_at.take_if(|at| *at <= now).is_some() {
+            self.search();
+        }
         if self.changes.take_due(now) {
             self.reload();
         }
         self.step_ending();
     }
+}
+
+/// Says that nothing can be done here, and leaves to the guard what was started. Returns the status.
+fn cannot_begin(above: &Above, error: &io::Error) -> u8 {
+    above.tell(&Report::CannotBegin);
+    complain(&format!("cannot start: {}", plain(error)));
+    2
 }
 
 /// Says that PROGRAM cannot be run, as a shell does. Returns the status.

@@ -22,7 +22,7 @@ pub use descriptor::*;
 pub use inotify::*;
 pub use interrupt::*;
 pub use process::*;
-pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, deliver, start_thread};
+pub use signal::{Arrived, Origin, SignalState, Signals, block_signals, default_signals, deliver, start_thread};
 pub use socket::*;
 pub use terminal::*;
 pub use wait::*;

@@ -6,16 +6,14 @@
 
 use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long an answer may take, also where many processes wait for a processor. Nobody waits longer for a witness that
 /// was stopped.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long whoever hears of PROGRAM's end has to dismiss the witness.
-const DISMISSAL: Duration = Duration::from_millis(100);
 /// How long after one another signals may come of which the last alone is seen.
 const SHORTLY: Duration = Duration::from_millis(200);
 /// How many signals are remembered about which nobody has asked.
@@ -23,11 +21,33 @@ const MEMORY: usize = 64;
 
 /// A signal and its sender: who signals a group, or one process after the other, is the same for all of them.
 pub type Sent = (i32, Pid);
-/// In a question and its answer: the signal, the number of the question and, in the answer, whether the signal has come.
-const WORD: usize = 8;
-const HAS_COME: u64 = 1 << 16;
+
 /// In the place of a signal: not asked about, but the process that is to be watched.
 const WATCH: i32 = 0;
+/// The bytes of a word, and of as many of them as are taken at once.
+const WORD: usize = 8;
+const WORDS: usize = 512;
+
+/// Of what questions are made, and their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    sent: Sent,
+    /// The number of the question.
+    question: u8,
+    /// In an answer: whether the signal has come to the witness as well.
+    has_come: bool,
+}
+
+impl Word {
+    fn encode(self) -> [u8; WORD] {
+        let [a, b, c, d] = self.sent.1.to_ne_bytes();
+        [self.sent.0 as u8, self.question, self.has_come.into(), 0, a, b, c, d]
+    }
+
+    fn decode([number, question, has_come, _, sender @ ..]: [u8; WORD]) -> Word {
+        Word { sent: (number.into(), Pid::from_ne_bytes(sender)), question, has_come: has_come == 1 }
+    }
+}
 
 /// The guard's end.
 pub struct Witness {
@@ -71,25 +91,25 @@ impl Witness {
 
     /// Has it wake us when this process has ended, unless it is dismissed before.
     pub fn watch(&self, program: Pid) {
-        let _ = (&self.socket).write_all(&encode(&(WATCH, program), 0).to_ne_bytes());
+        let word = Word { sent: (WATCH, program), question: 0, has_come: false };
+        let _ = (&self.socket).write_all(&word.encode());
     }
 
     /// Which of these signals the witness has had, too, which it then forgets. Those that are not answered for are missing.
     pub fn ask(&mut self, about: &[Sent]) -> Vec<bool> {
         self.questions = self.questions.wrapping_add(1);
-        let question: Vec<u8> = about.iter().flat_map(|sent| encode(sent, self.questions).to_ne_bytes()).collect();
-        let mut answers = Vec::new();
-        let mut word = [0; WORD];
-        let mut answered = self.socket.write_all(&question);
-        while answered.is_ok() && answers.len() < about.len() {
-            answered = self.socket.read_exact(&mut word);
-            let answer = u64::from_ne_bytes(word);
-            // One that came too late is not of this question.
-            if answered.is_ok() && (answer >> 8) as u8 == self.questions {
-                answers.push(answer & HAS_COME != 0);
-            }
+        let word = |&sent: &Sent| Word { sent, question: self.questions, has_come: false };
+        let question: Vec<u8> = about.iter().flat_map(|sent| word(sent).encode()).collect();
+        if (&self.socket).write_all(&question).is_err() {
+            return Vec::new();
         }
-        answers
+        let answers = iter::from_fn(|| {
+            let mut word = [0; WORD];
+            (&self.socket).read_exact(&mut word).ok().map(|()| Word::decode(word))
+        });
+        // One that came too late is not of this question.
+        let answers = answers.filter(|answer| answer.question == self.questions);
+        answers.map(|answer| answer.has_come).take(about.len()).collect()
     }
 }
 
@@ -97,7 +117,7 @@ impl Witness {
 fn testify(mut guard: UnixStream) {
     sys::set_name(c"plugin-witness");
     let Ok(signals) = Signals::open() else { return };
-    let mut seen: Vec<(Sent, Instant)> = Vec::new();
+    let mut seen = Seen::default();
     let mut program = None;
     loop {
         let sources = [Some(guard.as_fd()), Some(signals.as_fd()), program.as_ref().map(AsFd::as_fd)];
@@ -105,82 +125,149 @@ fn testify(mut guard: UnixStream) {
         // Taken as they come: left pending, a stop is undone by SIGCONT, and SIGCONT by a stop (signal(7)).
         while let Some(arrived) = signals.take() {
             if let Origin::Process(sender) = arrived.origin {
-                let sent = (arrived.number, sender);
-                seen.retain(|(other, _)| *other != sent);
-                seen.push((sent, Instant::now()));
+                seen.note((arrived.number, sender), Instant::now());
             }
         }
-        seen.drain(..seen.len().saturating_sub(MEMORY));
         if is_asked && answer(&mut guard, &mut seen, &mut program).is_err() {
             return;
         }
+        // It has heard all that PROGRAM has. Who was stopped with it must hear that it is over.
         if has_program_ended {
-            thread::sleep(DISMISSAL);
             let _ = sys::kill(sys::parent_pid(), signal::CONT);
-            program = None;
+            return;
         }
     }
 }
 
 /// One word for each signal that was asked about.
-fn answer(guard: &mut UnixStream, seen: &mut Vec<(Sent, Instant)>, program: &mut Option<OwnedFd>) -> io::Result<()> {
-    let mut question = [0; MEMORY * WORD];
-    let count = match guard.read(&mut question)? {
+fn answer(guard: &mut UnixStream, seen: &mut Seen, program: &mut Option<OwnedFd>) -> io::Result<()> {
+    let mut words = [0; WORDS];
+    let count = match guard.read(&mut words)? {
         0 => return Err(io::ErrorKind::UnexpectedEof.into()),
         count => count,
     };
-    let words = question[..count].chunks_exact(WORD).filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
-    let (watched, words): (Vec<u64>, Vec<u64>) = words.partition(|word| decode(*word).0 == WATCH);
+    let words = words[..count].as_chunks().0.iter().map(|word| Word::decode(*word));
+    let (watched, asked): (Vec<Word>, Vec<Word>) = words.partition(|word| word.sent.0 == WATCH);
     if let Some(word) = watched.last() {
-        *program = sys::pidfd_open(decode(*word).1).ok();
+        *program = sys::pidfd_open(word.sent.1).ok();
     }
-    let now = Instant::now();
-    let answer = |word: &u64| if has_come(decode(*word), seen, now) { *word | HAS_COME } else { *word };
-    let answers: Vec<u8> = words.iter().flat_map(|word| answer(word).to_ne_bytes()).collect();
-    seen.retain(|(sent, _)| !words.iter().any(|word| decode(*word) == *sent));
+    let about: Vec<Sent> = asked.iter().map(|word| word.sent).collect();
+    let answers = asked.into_iter().zip(seen.answer(&about, Instant::now()));
+    let answers: Vec<u8> = answers.flat_map(|(word, has_come)| Word { has_come, ..word }.encode()).collect();
     guard.write_all(&answers)
 }
 
-/// Whether all have had a signal. A stop takes a pending SIGCONT back, and SIGCONT a stop (signal(7)): of several that come
-/// shortly after one another, who is short of a processor has the last alone.
-fn has_come((number, sender): Sent, seen: &[(Sent, Instant)], now: Instant) -> bool {
-    let is_of_job_control = |number: i32| number == signal::CONT || signal::SUSPENDS.contains(&number);
-    seen.iter().any(|&((other, by), at)| {
-        let stands_for_it = is_of_job_control(number) && is_of_job_control(other) && now < at + SHORTLY;
-        (other, by) == (number, sender) || stands_for_it
-    })
-}
+/// The signals that have come, and when each did so last.
+#[derive(Default)]
+struct Seen(Vec<(Sent, Instant)>);
 
-fn encode((number, sender): &Sent, question: u8) -> u64 {
-    *number as u64 | u64::from(question) << 8 | (*sender as u64) << 32
-}
+impl Seen {
+    fn note(&mut self, sent: Sent, at: Instant) {
+        self.0.retain(|(other, _)| *other != sent);
+        self.0.push((sent, at));
+        self.0.drain(..self.0.len().saturating_sub(MEMORY));
+    }
 
-fn decode(word: u64) -> Sent {
-    ((word & 0xff) as i32, (word >> 32) as Pid)
+    /// Which of these have come. They are forgotten: the next of their kind is another.
+    fn answer(&mut self, about: &[Sent], now: Instant) -> Vec<bool> {
+        let answers = about.iter().map(|sent| self.has(*sent, now)).collect();
+        self.0.retain(|(sent, _)| !about.contains(sent));
+        answers
+    }
+
+    /// Whether all have had a signal. A stop takes a pending SIGCONT back, and SIGCONT a stop (signal(7)): of several that
+    /// come shortly after one another, who is short of a processor has the last alone.
+    fn has(&self, sent: Sent, now: Instant) -> bool {
+        let is_of_job_control = |number: i32| number == signal::CONT || signal::SUSPENDS.contains(&number);
+        self.0.iter().any(|&(other, at)| {
+            let stands_for_it = is_of_job_control(sent.0) && is_of_job_control(other.0) && now < at + SHORTLY;
+            other == sent || stands_for_it
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::signal::{CONT, INT, TERM, TSTP};
+    use std::net::Shutdown;
+    use std::thread;
 
     #[test]
     fn of_stops_and_continuations_the_last_stands_for_those_shortly_before() {
-        let (now, long_ago) = (Instant::now() + SHORTLY, Instant::now() - SHORTLY);
-        for (asked, seen, at, expected) in [
-            ((TERM, 7), (TERM, 7), now, true),
-            ((TERM, 7), (TERM, 7), long_ago, true),
-            ((TERM, 7), (TERM, 8), now, false),
-            ((TERM, 7), (INT, 7), now, false),
-            ((TERM, 7), (CONT, 7), now, false),
-            ((CONT, 7), (TERM, 7), now, false),
-            ((CONT, 7), (TSTP, 8), now, true),
-            ((TSTP, 7), (CONT, 8), now, true),
-            ((CONT, 7), (CONT, 8), now, true),
-            ((CONT, 7), (TSTP, 7), long_ago, false),
-            ((CONT, 7), (CONT, 7), long_ago, true),
+        let at = Instant::now();
+        let (shortly, later) = (at + SHORTLY - Duration::from_nanos(1), at + SHORTLY);
+        for (asked, seen, now, expected) in [
+            ((TERM, 7), (TERM, 7), shortly, true),
+            ((TERM, 7), (TERM, 7), later, true),
+            ((TERM, 7), (TERM, 8), shortly, false),
+            ((TERM, 7), (INT, 7), shortly, false),
+            ((TERM, 7), (CONT, 7), shortly, false),
+            ((CONT, 7), (TERM, 7), shortly, false),
+            ((CONT, 7), (TSTP, 8), shortly, true),
+            ((TSTP, 7), (CONT, 8), shortly, true),
+            ((CONT, 7), (CONT, 8), shortly, true),
+            ((CONT, 7), (TSTP, 7), later, false),
+            ((CONT, 7), (CONT, 7), later, true),
         ] {
-            assert_eq!(has_come(asked, &[(seen, at)], now), expected, "{asked:?} {seen:?}");
+            assert_eq!(Seen(vec![(seen, at)]).answer(&[asked], now), [expected], "{asked:?} {seen:?}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_about_is_forgotten_and_what_came_too_long_ago() {
+        let now = Instant::now();
+        let mut seen = Seen::default();
+        seen.note((TERM, 7), now);
+        seen.note((INT, 7), now);
+        assert_eq!(seen.answer(&[(TERM, 7), (TERM, 8), (TERM, 7)], now), [true, false, true]);
+        assert_eq!(seen.answer(&[(TERM, 7), (INT, 7)], now), [false, true]);
+        // The same again and again takes the room of one.
+        (0..MEMORY).for_each(|_| seen.note((TERM, 1), now));
+        (2..=MEMORY as Pid).for_each(|sender| seen.note((TERM, sender), now));
+        assert_eq!(seen.answer(&[(TERM, 1)], now), [true]);
+        (0..=MEMORY as Pid).for_each(|sender| seen.note((INT, sender), now));
+        assert_eq!(seen.answer(&[(INT, 0), (INT, 1)], now), [false, true]);
+    }
+
+    /// The guard's end, and the witness'. The number of the next question is 0.
+    fn both_ends() -> (Witness, UnixStream) {
+        let (socket, theirs) = UnixStream::pair().unwrap();
+        (Witness { socket, pid: 0, questions: u8::MAX }, theirs)
+    }
+
+    #[test]
+    fn each_signal_is_answered_for_and_what_comes_too_late_is_no_answer() {
+        let (mut guard, mut theirs) = both_ends();
+        let late = Word { sent: (TERM, 7), question: u8::MAX, has_come: true };
+        theirs.write_all(&[late.encode(), late.encode()].concat()).unwrap();
+        let mut seen = Seen(vec![((INT, 1 << 22), Instant::now()), ((64, 7), Instant::now())]);
+        let witness = thread::spawn(move || answer(&mut theirs, &mut seen, &mut None));
+        let answers = guard.ask(&[(TERM, 7), (INT, 1 << 22), (INT, 7), (64, 7), (TERM, 7)]);
+        assert_eq!(answers, [false, true, false, true, false]);
+        witness.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn who_has_ended_leaves_the_rest_without_an_answer() {
+        let (mut guard, mut theirs) = both_ends();
+        theirs.write_all(&Word { sent: (TERM, 7), question: 0, has_come: true }.encode()).unwrap();
+        theirs.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(guard.ask(&[(TERM, 7), (INT, 7)]), [true]);
+        drop(theirs);
+        assert_eq!(guard.ask(&[(TERM, 7), (INT, 7)]), []);
+    }
+
+    #[test]
+    fn the_process_that_is_watched_is_the_last_that_was_named() {
+        let (guard, mut theirs) = both_ends();
+        let mut program = None;
+        for (pid, is_there) in [(sys::own_pid(), true), (Pid::MAX, false)] {
+            guard.watch(pid);
+            answer(&mut theirs, &mut Seen::default(), &mut program).unwrap();
+            assert_eq!(program.is_some(), is_there, "{pid}");
+        }
+        drop(guard);
+        assert!(answer(&mut theirs, &mut Seen::default(), &mut program).is_err(), "nobody asks any more");
     }
 }

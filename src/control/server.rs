@@ -8,6 +8,7 @@ use crate::numbered::Numbered;
 use crate::record::Record;
 use crate::sys::{self, DescriptorLimit, Epoll, Interest};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
@@ -144,23 +145,16 @@ impl Server {
         let memory = self.memory();
         let client = self.clients.get_mut(&id)?;
         let mut bytes = [0; 4096];
-        let count = match client.stream.read(&mut bytes) {
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return None,
-            Err(_) => {
-                self.let_go(id, epoll);
-                return None;
-            }
+        // It was reported: reading neither waits nor is interrupted.
+        let Ok(count) = client.stream.read(&mut bytes) else {
+            self.let_go(id, epoll);
+            return None;
         };
         let is_over = count == 0;
         client.request.extend_from_slice(&bytes[..count]);
         let end = client.request.iter().position(|&byte| byte == b'\n');
         let line = match end {
             Some(end) => &client.request[..end],
-            None if is_over && client.request.is_empty() => {
-                self.let_go(id, epoll);
-                return None;
-            }
             None if is_over => &client.request[..],
             None if client.request.len() > LONGEST_REQUEST || memory + count > MOST_MEMORY => {
                 self.refuse(id, "the request is too long", epoll);
@@ -217,12 +211,11 @@ impl Server {
     /// Sends what the client takes now, and lets it go when it has all.
     fn send(&mut self, id: ClientId, epoll: &Epoll) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        while client.sent < client.answer.len() {
-            match client.stream.write(&client.answer[client.sent..]) {
+        while let rest @ [_, ..] = &client.answer[client.sent..] {
+            match client.stream.write(rest) {
                 Ok(0) => break,
                 Ok(count) => client.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
@@ -240,6 +233,8 @@ impl Server {
                     break;
                 }
             }
+            // A plugin whose exec hangs has a copy of the descriptor.
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 

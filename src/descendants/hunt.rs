@@ -92,7 +92,8 @@ impl Hunt {
     /// A child of ours has ended while all were being killed: what it forked last is likely to be near, and is ours now.
     /// Who forks and ends, again and again, is seldom met by a search.
     pub fn chase(ended: Pid) {
-        for pid in (ended + 1..=ended.saturating_add(NEAR)).filter(|&pid| sys::is_child(pid)) {
+        // Its own number is nobody's, or one of ours has it by now.
+        for pid in (ended..=ended.saturating_add(NEAR)).filter(|&pid| sys::is_child(pid)) {
             let _ = sys::kill(pid, signal::KILL);
         }
     }

@@ -20,7 +20,6 @@ pub struct Stop {
     kill_at: Instant,
     /// How many signals came of the kind of which the second skips the grace period.
     impatience: u32,
-    is_killing: bool,
     hunt: Hunt,
     next_search: Instant,
     pause: Duration,
@@ -42,7 +41,7 @@ impl Stop {
         let mut hunt = Hunt::default();
         groups.iter().for_each(|&group| hunt.ask_group(group));
         let next_search = if groups.is_empty() { now } else { (now + FIRST_PAUSE).min(kill_at) };
-        Stop { kill_at, impatience: 0, is_killing: false, hunt, next_search, pause: FIRST_PAUSE }
+        Stop { kill_at, impatience: 0, hunt, next_search, pause: FIRST_PAUSE }
     }
 
     /// Somebody is in a hurry. The second time SIGKILL is due now.
@@ -66,7 +65,7 @@ impl Stop {
 
     /// A child has ended: where all are being killed, what it left is looked for at once.
     pub fn note_end(&mut self, pid: Pid, now: Instant) {
-        if self.is_killing {
+        if now >= self.kill_at {
             Hunt::chase(pid);
             self.pause = SHORTEST_PAUSE;
             self.next_search = self.next_search.min(now + self.pause);
@@ -78,15 +77,11 @@ impl Stop {
         if now < self.next_search {
             return Step::Nothing;
         }
-        let is_time = now >= self.kill_at;
-        if is_time && !std::mem::replace(&mut self.is_killing, true) {
-            self.pause = FIRST_PAUSE;
-        }
         let prey = view.look(true);
-        let took = now.elapsed();
-        self.next_search = now + took + took.max(self.pause);
+        // Searching takes at most half of the time.
+        self.next_search = Instant::now() + self.pause.max(now.elapsed());
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        if !is_time {
+        if now < self.kill_at {
             self.next_search = self.next_search.min(self.kill_at);
             self.hunt.ask(&prey);
             return Step::Nothing;

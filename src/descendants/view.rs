@@ -25,13 +25,13 @@ enum Source {
 /// A way to look that was found to work.
 pub struct View {
     source: Source,
-    /// The session in which we were started.
+    /// The session in which we were started, where that is known.
     callers_session: Option<Pid>,
 }
 
 impl View {
-    /// Finds out which way works. `caller` is a process of the session in which we were started.
-    pub fn open(caller: Pid) -> View {
+    /// Finds out which way works. `callers_session` is that in which we were started.
+    pub fn open(callers_session: Option<Pid>) -> View {
         // The numbers of another namespace's /proc are other processes'.
         let is_ours = fs::read_link("/proc/self").is_ok_and(|own| own.to_str() == Some(&sys::own_pid().to_string()));
         let source = match (is_ours, children_of(sys::own_pid(), 2)) {
@@ -39,7 +39,7 @@ impl View {
             (true, Some(_)) => Source::Children,
             (true, None) => Source::Table,
         };
-        View { source, callers_session: sys::session_of(caller) }
+        View { source, callers_session }
     }
 
     /// Why only children and groups can be found, where it is so.
@@ -53,7 +53,8 @@ impl View {
     /// Whether the group of a process holds descendants of ours alone. Groups do not reach beyond a session (setpgid(2)),
     /// and of those in which our descendants are the caller's is the only one that holds others.
     pub fn is_closed(&self, process: &Process) -> bool {
-        process.group > 1 && process.group != sys::own_group() && Some(process.session) != self.callers_session
+        let is_callers = self.callers_session.is_none_or(|callers| callers == process.session);
+        process.group > 1 && process.group != sys::own_group() && !is_callers
     }
 
     /// The living processes below us, parents before their children. Where `expects_some` and none is seen, as when what
@@ -142,6 +143,31 @@ fn by_numbers(source: Source) -> Vec<Process> {
     let children = |from: Pid, to: Pid| -> Vec<Process> {
         (from..=to).filter(|&pid| sys::is_child(pid)).filter_map(child).collect()
     };
-    let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent + 1, newest));
+    let newer = sys::newest_pid().map_or(Vec::new(), |newest| children(parent, newest));
     if newer.is_empty() { children(1, HIGHEST_PID) } else { newer }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_closed_where_nobody_else_can_be_in_it() {
+        // 0 where it is outside of our PID namespace.
+        let own = sys::own_group();
+        let other = own + 2;
+        for (group, session, callers_session, expected) in [
+            (other, 5, Some(4), true),
+            (other, 4, Some(4), false),
+            (other, 5, None, false),
+            (own, 5, Some(4), false),
+            // Which kill(2) takes for its caller's group, and for everybody.
+            (0, 5, Some(4), false),
+            (1, 5, Some(4), false),
+        ] {
+            let process = Process { pid: 7, parent: 1, group, session, state: b'S', threads: 1, started: 0 };
+            let view = View { source: Source::Children, callers_session };
+            assert_eq!(view.is_closed(&process), expected, "{process:?} {callers_session:?}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub fn stop_everything(number: Option<i32>, grace_period: Duration, signals: &Si
                 Reaped::NoChildren => return,
             }
         }
-        let view = view.get_or_insert_with(|| View::open(sys::own_pid()));
+        let view = view.get_or_insert_with(|| View::open(sys::session_of(0)));
         if let Step::Stuck(left) = stop.step(Instant::now(), view) {
             let pids: Vec<String> = left.iter().map(|process| process.pid.to_string()).collect();
             answer::complain(&format!("cannot kill, and leaves behind: pid {}", pids.join(", ")));

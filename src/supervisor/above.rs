@@ -4,14 +4,15 @@
 use super::token;
 use crate::link::{Link, Order, Report};
 use crate::parent::ParentWatch;
-use crate::sys::{self, Epoll, Interest, Pid};
+use crate::sys::{self, Epoll, Pid};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// See the module. Nobody is listened to any more once the guard is gone.
 pub struct Above {
     guard: Pid,
+    callers_session: Option<Pid>,
     link: Option<Link>,
     guard_end: Option<OwnedFd>,
     parent: Option<ParentWatch>,
@@ -24,10 +25,11 @@ pub enum News {
 }
 
 impl Above {
-    /// As the guard hands it over; `parent` is its own watch.
+    /// As the guard hands it over, in whose session we still are; `parent` is its own watch.
     pub fn new(guard: Pid, link: Link, parent: ParentWatch) -> Above {
+        let guard_end = sys::pidfd_open(guard).ok();
         let parent = Some(parent.seen_from_below());
-        Above { guard, link: Some(link), guard_end: sys::pidfd_open(guard).ok(), parent }
+        Above { guard, callers_session: sys::session_of(0), link: Some(link), guard_end, parent }
     }
 
     /// The process that the caller sees, also once it is gone.
@@ -35,17 +37,19 @@ impl Above {
         self.guard
     }
 
+    /// The session in which the guard was started: nobody knows it any more once the guard is gone.
+    pub fn callers_session(&self) -> Option<Pid> {
+        self.callers_session
+    }
+
     /// The process that we belong to.
     pub fn parent(&self) -> Option<Pid> {
         self.parent.as_ref().and_then(ParentWatch::pid)
     }
 
-    pub fn link(&self) -> Option<BorrowedFd<'_>> {
-        self.link.as_ref().map(AsFd::as_fd)
-    }
-
-    pub fn is_guard_gone(&self) -> bool {
-        self.link.is_none()
+    /// The same while it is there: its number may be another's later.
+    pub fn living_guard(&self) -> Option<Pid> {
+        self.link.as_ref().map(|_| self.guard)
     }
 
     /// Has `epoll` report news.
@@ -73,23 +77,27 @@ impl Above {
         }
     }
 
+    /// Sends a signal to the guard, unless its number may be another's by now.
+    pub fn signal_guard(&self, number: i32) {
+        if self.link.is_some() {
+            let _ = sys::kill(self.guard, number);
+        }
+    }
+
     /// What has come, `ready` being the tokens that were reported. That somebody is gone is looked for in any case.
     pub fn news(&mut self, ready: &[u64], epoll: &Epoll) -> Vec<News> {
         let Some(link) = &mut self.link else { return Vec::new() };
         let mut news = Vec::new();
-        let mut is_guard_gone = sys::parent_pid() != self.guard;
         if ready.contains(&token::LINK) {
-            let received = link.receive();
-            news.extend(received.messages.into_iter().map(News::Order));
-            is_guard_gone |= received.is_over;
+            news.extend(link.receive().messages.into_iter().map(News::Order));
         }
-        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
-        is_guard_gone |= self.guard_end.as_ref().is_some_and(has_ended);
         if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
             parent.unregister(epoll);
             news.push(News::Order(Order::ParentGone));
         }
-        if is_guard_gone {
+        // We are another's child before a pidfd or the signal of our parent's death tells of it. The end of the link is told
+        // earlier, and again until then.
+        if sys::parent_pid() != self.guard {
             self.let_go(epoll);
             news.push(News::GuardGone);
         }
@@ -97,7 +105,7 @@ impl Above {
     }
 
     fn let_go(&mut self, epoll: &Epoll) {
-        for fd in self.guard_end.iter().map(AsFd::as_fd).chain(self.link()) {
+        for fd in self.guard_end.iter().map(AsFd::as_fd).chain(self.link.iter().map(AsFd::as_fd)) {
             epoll.remove(fd);
         }
         if let Some(parent) = &self.parent {

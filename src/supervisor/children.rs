@@ -9,6 +9,10 @@ use crate::notice::Notice;
 use crate::sys::{self, Change, Pid, Reaped};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// How long PROGRAM has the processors to itself before plugins are looked for. One that ends sooner pays for none.
+const HEAD_START: Duration = Duration::from_millis(2);
 
 impl Supervisor {
     pub(super) fn reap(&mut self) {
@@ -84,7 +88,8 @@ impl Supervisor {
             if let Some(job) = &self.job {
                 self.above.tell(&Report::Program(job.pid()));
             }
-            self.search();
+            self.say_what_was_noted();
+            self.search_at = Some(Instant::now() + HEAD_START);
         }
     }
 

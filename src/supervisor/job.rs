@@ -53,14 +53,6 @@ impl Job {
         self.pid == pid && self.is_running()
     }
 
-    /// Its exit status as a shell gives it, once it has ended.
-    pub fn status(&self) -> Option<u8> {
-        match self.end? {
-            Change::Exited(status) => Some(status as u8),
-            Change::Signaled(number) => Some(128 + number as u8),
-        }
-    }
-
     /// Passes on a signal that was sent to the launcher.
     pub fn pass_on(&self, number: i32) {
         if self.is_running() {
@@ -77,7 +69,7 @@ impl Job {
 
     pub fn note_end(&mut self, change: Change, above: &Above) {
         self.end = Some(change);
-        if let Some(group) = sys::group_of(above.guard()).filter(|_| self.leads && !above.is_guard_gone()) {
+        if let Some(group) = above.living_guard().filter(|_| self.leads).and_then(sys::group_of) {
             let _ = sys::kill_group(group, signal::HUP);
             if self.has_hung_up {
                 let _ = sys::kill_group(group, signal::CONT);
@@ -89,14 +81,12 @@ impl Job {
     pub fn note_stop(&self, number: i32, above: &Above) {
         match number {
             // From here, as its continuation, so that neither overtakes the other.
-            signal::STOP if !above.is_guard_gone() => drop(sys::kill(above.guard(), signal::STOP)),
+            signal::STOP => above.signal_guard(signal::STOP),
             number => above.tell(&Report::ProgramStopped(number)),
         }
     }
 
     pub fn note_continuation(&self, above: &Above) {
-        if !above.is_guard_gone() {
-            let _ = sys::kill(above.guard(), signal::CONT);
-        }
+        above.signal_guard(signal::CONT);
     }
 }

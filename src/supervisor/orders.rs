@@ -12,8 +12,7 @@ impl Supervisor {
     /// signal can mean is said by the guard, once; SIGCONT is how we are woken.
     pub(super) fn take_signals(&mut self) {
         while let Some(arrived) = self.signals.take() {
-            let is_ours = self.above.is_guard_gone() || !self.is_program_running();
-            if signal::STOPS.contains(&arrived.number) && is_ours {
+            if signal::STOPS.contains(&arrived.number) && !self.is_program_running() {
                 self.stop(&signal::name(arrived.number));
             }
         }
@@ -26,8 +25,8 @@ impl Supervisor {
                 News::GuardGone => self.stop("the guard was killed"),
                 News::Order(Order::ParentGone) => self.stop("the parent process ended"),
                 News::Order(Order::TerminalGone) => match &mut self.job {
-                    Some(job) if job.is_running() => job.note_hang_up(),
-                    Some(_) | None => self.stop("the terminal hung up"),
+                    Some(job) => job.note_hang_up(),
+                    None => self.stop("the terminal hung up"),
                 },
                 News::Order(Order::Signal(number)) => match &self.job {
                     Some(job) if job.is_running() => job.pass_on(number),

@@ -122,13 +122,13 @@ impl Supervisor {
     /// Whom the search can see. Opened when it is first needed.
     pub(super) fn view(&mut self) -> &View {
         if self.view.is_none() {
-            let view = View::open(self.above.guard());
+            let view = View::open(self.above.callers_session());
             if let Some(problem) = view.problem() {
                 self.warn(&format!("{problem}: stopping process groups and direct children only"));
             }
             self.view = Some(view);
         }
-        self.view.get_or_insert_with(|| View::open(self.above.guard()))
+        self.view.get_or_insert_with(|| View::open(self.above.callers_session()))
     }
 
     fn search_for(&mut self, id: PluginId) -> Left {

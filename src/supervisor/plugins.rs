@@ -223,13 +223,107 @@ impl Plugins {
         self.deadlines.first()
     }
 
-    /// Whether this is still due.
-    pub fn is_due(&self, at: Instant, id: PluginId) -> bool {
-        self.deadlines.contains((at, id))
-    }
-
     /// Those for which something will be due.
     pub fn with_deadline(&self) -> Vec<PluginId> {
         self.deadlines.iter().map(|(_, id)| id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Restart;
+    use std::time::Duration;
+
+    fn plugins(names: &[&str]) -> Plugins {
+        let mut plugins = Plugins::new();
+        for name in names {
+            plugins.add(Found {
+                name: name.into(),
+                path: name.into(),
+                command: Vec::new(),
+                policy: Policy { restart: Restart::Never, grace_period: Duration::ZERO },
+                content: 0,
+            });
+        }
+        plugins
+    }
+
+    fn running(leader: Pid) -> State {
+        State::Running { leader, since: Instant::now() }
+    }
+
+    #[test]
+    fn plugins_have_numbers_in_the_order_in_which_they_came() {
+        let mut plugins = plugins(&["a", "b", "c"]);
+        plugins.remove(1);
+        plugins.remove(7);
+        let names: Vec<(PluginId, &str)> = plugins.iter().map(|(id, one)| (id, one.name.to_str().unwrap())).collect();
+        assert_eq!((names, plugins.ids()), (vec![(0, "a"), (2, "c")], vec![0, 2]));
+        assert_eq!(plugins.values().map(|one| &one.name).collect::<Vec<_>>(), ["a", "c"]);
+        assert!(plugins.get(1).is_none() && plugins.get_mut(1).is_none());
+        plugins.get_mut(2).unwrap().starts = 5;
+        assert_eq!(plugins.get(2).unwrap().starts, 5);
+    }
+
+    #[test]
+    fn whether_there_is_one_and_whether_there_was_are_two_questions() {
+        let none = plugins(&[]);
+        assert!(none.is_empty() && !none.were_any());
+        let mut one = plugins(&["a"]);
+        assert!(!one.is_empty() && one.were_any());
+        one.remove(0);
+        assert!(one.is_empty() && one.were_any());
+        assert!(plugins(&["a", "b"]).were_any());
+    }
+
+    #[test]
+    fn one_is_at_work_until_the_last_has_ended_or_gone() {
+        let mut plugins = plugins(&["a", "b", "c"]);
+        for (id, state, expected) in [
+            (0, running(10), true),
+            (0, State::Ended, true),
+            (1, State::Failed, true),
+            (2, State::Stopped, true),
+            (2, State::Ended, false),
+            (1, running(11), true),
+            (7, running(12), true),
+            (1, State::Failed, false),
+            (0, running(10), true),
+        ] {
+            plugins.set_state(id, state);
+            assert_eq!(plugins.is_any_at_work(), expected, "{id} {state:?}");
+        }
+        plugins.remove(0);
+        assert!(!plugins.is_any_at_work());
+        assert_eq!(plugins.get(2).unwrap().state(), State::Ended);
+    }
+
+    #[test]
+    fn what_is_due_next_is_that_of_the_states() {
+        let mut plugins = plugins(&["a", "b", "c"]);
+        let now = Instant::now();
+        let [soon, late] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+        plugins.set_state(0, State::Waiting { until: late });
+        plugins.set_state(1, State::Waiting { until: soon });
+        plugins.set_state(2, running(10));
+        assert_eq!((plugins.next_due(), plugins.with_deadline()), (Some((soon, 1)), vec![1, 0]));
+        plugins.set_state(1, running(11));
+        assert_eq!(plugins.next_due(), Some((late, 0)));
+        plugins.remove(0);
+        assert_eq!((plugins.next_due(), plugins.with_deadline()), (None, vec![]));
+    }
+
+    #[test]
+    fn a_process_leads_one_plugin_until_it_has_ended() {
+        let mut plugins = plugins(&["a", "b"]);
+        plugins.note_leader(10, 0);
+        plugins.note_leader(11, 1);
+        assert_eq!([10, 11, 12].map(|leader| plugins.led_by(leader)), [Some(0), Some(1), None]);
+        let mut groups = plugins.groups();
+        groups.sort();
+        assert_eq!(groups, [10, 11]);
+        assert_eq!([11, 11].map(|leader| plugins.forget_leader(leader)), [Some(1), None]);
+        assert_eq!((plugins.led_by(11), plugins.groups()), (None, vec![10]));
     }
 }

@@ -12,8 +12,9 @@ use std::os::fd::AsFd;
 impl Supervisor {
     /// Has the locations searched for the first time.
     pub(super) fn search(&mut self) {
-        self.say_what_was_noted();
-        self.loader.search(&self.arguments, &self.settings);
+        if self.ending.is_none() {
+            self.loader.search(&self.arguments, &self.settings);
+        }
     }
 
     /// Says what was found in the settings, before there was a log.
@@ -55,8 +56,9 @@ impl Supervisor {
 
     /// Reads everything again. Reloads that are asked for together are one.
     pub(super) fn reload(&mut self) {
-        // Before PROGRAM runs nothing was searched for the first time.
-        if self.loader.is_busy || self.job.as_ref().is_some_and(|job| job.outcome.is_some()) {
+        // Before PROGRAM runs, and shortly after, nothing was searched for the first time.
+        let is_first_to_come = self.search_at.is_some() || self.job.as_ref().is_some_and(|job| job.outcome.is_some());
+        if self.loader.is_busy || is_first_to_come {
             self.wants_reload = true;
         } else if self.ending.is_none() {
             self.reloads.begun += 1;

@@ -5,7 +5,7 @@ use crate::control;
 use crate::log::Stream;
 pub use crate::settings::LOCATIONS_VARIABLE;
 use crate::settings::{Settings, Stderr};
-use crate::sys::{self, ChildSetup, DescriptorLimit, Image, Mark, Pid, SignalState, Spawned};
+use crate::sys::{self, ChildSetup, DescriptorLimit, Image, Mark, Pid, SignalState, Spawned, Variable};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, PipeReader};
@@ -47,7 +47,7 @@ pub fn environment(
     about_launcher: &[(OsString, OsString)],
     attached_to: Option<Pid>,
     locations: &str,
-) -> Rc<[CString]> {
+) -> Rc<[Variable]> {
     let [role, worker_id, worker_count] = settings.identity_as_given.clone();
     let configuration = match &settings.configuration {
         Configuration::Fits(text) => text.clone(),
@@ -69,16 +69,30 @@ pub fn environment(
     with(told, &unset).into()
 }
 
-/// Our own environment, with these variables in place of its own and without those that are unset.
-fn with(told: Vec<(OsString, OsString)>, unset: &[OsString]) -> Vec<CString> {
-    let is_replaced = |name: &OsString| unset.contains(name) || told.iter().any(|(ours, _)| name == ours);
-    let inherited: Vec<_> = std::env::vars_os().filter(|(name, _)| !is_replaced(name)).collect();
-    variables(inherited.into_iter().chain(told))
+/// Our own environment, with these variables in place of its own and without those that are unset. What cannot be a
+/// variable, for a NUL in it, can neither have come from an environment nor be passed on.
+fn with(told: Vec<(OsString, OsString)>, unset: &[OsString]) -> Vec<Variable> {
+    let told: Vec<CString> = told
+        .into_iter()
+        .filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+        .collect();
+    let is_replaced = |variable: &CStr| {
+        let name = name_of(variable);
+        unset.iter().any(|unset| unset.as_bytes() == name) || told.iter().any(|ours| name_of(ours) == name)
+    };
+    let mut environment = sys::environment();
+    environment.retain(|variable| !is_replaced(variable));
+    let mut all = Vec::with_capacity(environment.len() + told.len());
+    all.extend(environment.into_iter().map(Variable::Borrowed));
+    all.extend(told.into_iter().map(Variable::Owned));
+    all
 }
 
-/// What cannot be a variable, for a NUL in it, can neither have come from an environment nor be passed on.
-fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
-    all.filter_map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()).collect()
+/// The name of a variable, as std has it: one may begin with `=`.
+fn name_of(variable: &CStr) -> &[u8] {
+    let bytes = variable.to_bytes();
+    let end = bytes.iter().skip(1).position(|&byte| byte == b'=').map_or(bytes.len(), |place| place + 1);
+    &bytes[..end]
 }
 
 /// Starts a plugin in a process group of its own, without input, its output in pipes.
@@ -88,7 +102,7 @@ fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<CString> {
 pub fn plugin(
     words: &[OsString],
     mark: Mark,
-    environment: &Rc<[CString]>,
+    environment: &Rc<[Variable]>,
     settings: &Settings,
     inherited: &Inherited,
 ) -> io::Result<Forked> {
@@ -168,7 +182,7 @@ pub fn program(
         unset.push(change.removed.into());
     }
     let environment = with(told, &unset);
-    let is_listen_pid = |variable: &CString| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
+    let is_listen_pid = |variable: &Variable| variable.to_bytes().starts_with(LISTEN_PID.to_bytes());
     let setup = ChildSetup {
         plugin: None,
         signals: inherited.signals,
@@ -187,21 +201,16 @@ pub fn program(
 
 /// Where a command may be: as it is with a slash, else in each directory of PATH (execvp(3)).
 fn paths(word: &[u8]) -> Vec<CString> {
+    if word.contains(&b'/') {
+        return CString::new(word).into_iter().collect();
+    }
     let directories = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
-    let paths: Vec<Vec<u8>> = match word {
-        _ if word.contains(&b'/') => vec![word.to_vec()],
-        [] => Vec::new(),
-        _ => std::env::split_paths(&directories)
-            // An empty one is the working directory.
-            .map(|directory| {
-                Path::new(if directory.as_os_str().is_empty() { OsStr::new(".") } else { directory.as_os_str() })
-                    .join(OsStr::from_bytes(word))
-                    .into_os_string()
-                    .into_encoded_bytes()
-            })
-            .collect(),
+    let path = |directory: &[u8]| {
+        // An empty one is the working directory.
+        let directory = if directory.is_empty() { b"." } else { directory };
+        CString::new([directory, b"/", word].concat()).ok()
     };
-    paths.into_iter().filter_map(|path| CString::new(path).ok()).collect()
+    directories.as_bytes().split(|&byte| byte == b':').filter_map(path).collect()
 }
 
 /// What a shell says of a command that was not executed, and its status: 127 where it was not found, 126 where it was.

@@ -35,7 +35,7 @@ impl Supervisor {
         plugin.outcome = Some(forked.spawned.outcome);
         plugin.pipes = forked.pipes;
         plugin.group = Some(pid);
-        self.starting.push((id, now));
+        self.starting.push((id, now + PATIENCE));
         self.plugins.note_leader(pid, id);
         self.has_children = true;
         Event::Forked(pid)
@@ -43,7 +43,7 @@ impl Supervisor {
 
     /// When those that are held up are not any more.
     pub(super) fn patience_ends(&self) -> Option<Instant> {
-        self.starting.first().filter(|_| self.starting.len() > 1).map(|(_, since)| *since + PATIENCE)
+        self.starting.first().filter(|_| self.starting.len() > 1).map(|(_, until)| *until)
     }
 
     /// The exec of a plugin has succeeded or failed.
@@ -64,10 +64,10 @@ impl Supervisor {
 
     /// Tells what came of each, in order, as far as it is known.
     pub(super) fn take_outcomes(&mut self) {
-        while let Some(&(id, since)) = self.starting.first() {
+        while let Some(&(id, until)) = self.starting.first() {
             let outcome = self.plugins.get(id).and_then(|plugin| plugin.outcome.as_ref());
             let is_known = outcome.is_none_or(|outcome| sys::is_ready(outcome.as_fd(), Interest::Readable));
-            if !is_known && since.elapsed() < PATIENCE && self.ending.is_none() {
+            if !is_known && Instant::now() < until && self.ending.is_none() {
                 return;
             }
             self.starting.remove(0);
@@ -106,13 +106,12 @@ impl Supervisor {
         }
     }
 
-    /// The first process of a plugin has ended; whose exec is not told yet, waits for that.
+    /// The first process of a plugin has ended. How its exec went is told before that.
     pub(super) fn note_end_of_leader(&mut self, id: PluginId, change: Change) {
-        let is_starting = self.is_starting(id);
         let Some(plugin) = self.plugins.get_mut(id) else { return };
-        if is_starting {
+        if plugin.outcome.is_some() {
             plugin.early_end = Some(change);
-            self.take_outcomes();
+            self.note_outcome(id);
         } else {
             plugin.last = Some(change);
             self.happen(id, Event::LeaderEnded(change));

@@ -1,14 +1,14 @@
 //! The end of everything: when it begins, asked for or because nothing is left to do, how long it may last, and the last
 //! words.
 
+use super::Supervisor;
 use super::above::News;
-use super::job::Job;
 use super::lifecycle::Event;
-use super::{Supervisor, token};
 use crate::descendants::{Step, Stop};
 use crate::link::{Order, Report};
 use crate::notice::Notice;
-use crate::sys::{self, Interest, Pid, signal};
+use crate::sys::{Arrived, Pid, signal};
+use std::iter;
 use std::time::{Duration, Instant};
 
 /// What the last lines get to reach a reader that is alive, if the grace period is used up.
@@ -79,19 +79,20 @@ impl Supervisor {
     pub(super) fn step_ending(&mut self) {
         let now = Instant::now();
         // Where no child is left there is nothing to search for.
-        let is_due = |ending: &&mut Ending| ending.stop.deadline() <= now;
-        if !self.has_children || self.ending.as_mut().filter(is_due).is_none() {
+        let ending = self.ending.as_ref().filter(|_| self.has_children);
+        if ending.filter(|ending| ending.deadline() <= now).is_none() {
             return;
         }
         self.view();
         let (Some(ending), Some(view)) = (&mut self.ending, &self.view) else { return };
-        let step = ending.stop.step(now, view);
-        if ending.is_requested && now >= ending.stop.kill_at() {
-            self.above.tell(&Report::Stopping(STILL_KILLING));
-        }
-        match step {
+        match ending.stop.step(now, view) {
             Step::Nothing => {}
-            Step::Killed(new) => self.say_killed(&new),
+            Step::Killed(new) => {
+                if ending.is_requested {
+                    self.above.tell(&Report::Stopping(STILL_KILLING));
+                }
+                self.say_killed(&new);
+            }
             Step::Stuck(left) => {
                 ending.has_given_up = true;
                 self.warn_of_unreachable(&left);
@@ -139,7 +140,7 @@ impl Supervisor {
         // Whatever it reads still, nobody asks for it any more.
         self.epoll.remove(self.loader.news());
         let mut ready = Vec::new();
-        while !sys::is_ready(self.log.ended(), Interest::Readable) {
+        while !self.log.is_over() {
             let timeout = last_words.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if timeout == Some(Duration::ZERO) {
                 break;
@@ -150,27 +151,21 @@ impl Supervisor {
                 last_words = Some(last_words.map_or(now + self.settings.grace_period(), |_| now));
             }
         }
-        match self.job.as_ref().and_then(Job::status) {
-            Some(status) => status,
-            None if has_given_up || self.log.has_lost_lines() => 1,
-            None if is_requested => 0,
-            None => u8::from(self.has_failed || self.plugins.values().any(|plugin| plugin.state().has_failed())),
-        }
+        let has_failed = self.has_failed || self.plugins.values().any(|plugin| plugin.state().has_failed());
+        // PROGRAM's own status is the guard's to give.
+        u8::from(has_given_up || self.log.has_lost_lines() || has_failed && !is_requested)
     }
 
     /// Takes what came, and says whether somebody wants an end of the last words. `is_first`: nobody did so before.
     fn take_haste(&mut self, ready: &[u64], is_first: bool) -> bool {
-        let mut is_asked = false;
-        if ready.contains(&token::SIGNALS) {
-            while let Some(arrived) = self.signals.take() {
-                is_asked |= is_first && signal::STOPS.contains(&arrived.number);
-            }
-        }
         let asks = |news: News| match news {
-            News::Order(Order::Signal(number)) if is_first => signal::STOPS.contains(&number),
-            News::Order(Order::Signal(number)) => signal::IMPATIENT.contains(&number),
-            News::Order(Order::ParentGone | Order::TerminalGone) | News::GuardGone => true,
+            News::Order(Order::Signal(number)) if !is_first => signal::IMPATIENT.contains(&number),
+            News::Order(Order::Signal(number)) => signal::STOPS.contains(&number),
+            News::Order(Order::ParentGone | Order::TerminalGone) | News::GuardGone => is_first,
         };
-        self.above.news(ready, &self.epoll).into_iter().fold(is_asked, |is_asked, news| is_asked | asks(news))
+        let is_asked = self.above.news(ready, &self.epoll).into_iter().any(asks);
+        let is_stop = |arrived: Arrived| signal::STOPS.contains(&arrived.number);
+        let is_signalled = iter::from_fn(|| self.signals.take()).any(is_stop);
+        is_asked || is_first && is_signalled
     }
 }

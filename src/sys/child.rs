@@ -10,6 +10,7 @@ use super::libc;
 use super::process::Mark;
 use super::raw::{self, call};
 use super::signal::{self, SignalState};
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -17,12 +18,15 @@ use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+/// `NAME=value`, as this process got it or made for a child.
+pub type Variable = Cow<'static, CStr>;
+
 /// What a child executes.
 pub struct Image {
     /// The paths to try in turn, as execvp(3) tries those of PATH.
     pub paths: Vec<CString>,
     pub words: Vec<CString>,
-    pub environment: Rc<[CString]>,
+    pub environment: Rc<[Variable]>,
     /// Which of the environment is to be this name, `=` included, and the pid of the child.
     pub own_pid: Option<(usize, &'static CStr)>,
 }
@@ -127,7 +131,7 @@ pub fn spawn(image: Image, setup: ChildSetup) -> io::Result<Spawned> {
     let shared = if setup.oom_score_adj.is_none() { libc::CLONE_VM } else { 0 };
     let launch = Box::new(Launch {
         words: pointers([c"/bin/sh"].into_iter().chain(image.words.iter().map(CString::as_c_str))),
-        environment: pointers(image.environment.iter().map(CString::as_c_str)),
+        environment: pointers(image.environment.iter().map(AsRef::as_ref)),
         image,
         setup,
         parent: super::own_pid(),

@@ -166,6 +166,7 @@ unsafe extern "C" {
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    pub static environ: *const *const c_char;
     pub fn prctl(option: c_int, ...) -> c_int;
     pub fn syscall(number: c_long, ...) -> c_long;
     pub fn signal(number: c_int, handler: usize) -> usize;

@@ -276,3 +276,15 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }
+
+/// The environment as this process got it (environ(7)). It stays as it is: nothing here changes it.
+pub fn environment() -> Vec<&'static CStr> {
+    // SAFETY: `environ` is an array of strings that ends in null, all of which live as long as the process.
+    unsafe {
+        let start = libc::environ;
+        let count = (0..).take_while(|&index| !start.is_null() && !(*start.add(index)).is_null()).count();
+        let mut all = Vec::with_capacity(count);
+        all.extend((0..count).map(|index| CStr::from_ptr(*start.add(index))));
+        all
+    }
+}

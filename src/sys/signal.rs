@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 pub const HUP: i32 = 1;
+/// A child has ended, stopped or gone on.
+pub const CHLD: i32 = 17;
 pub const INT: i32 = 2;
 pub const QUIT: i32 = 3;
 pub const KILL: i32 = 9;
@@ -71,8 +73,8 @@ impl SignalState {
         self.ignored >> (number - 1) & 1 == 1
     }
 
-    /// Gives this process the mask and the ignored signals. To be called between clone and exec: the rest is at its
-    /// default there, but for SIGPIPE, which std ignores, and the two of which std has handlers.
+    /// Gives this process the mask and the ignored signals. To be called between clone and exec: the rest is as it is to
+    /// be there, but for SIGPIPE, which std ignores, and the two of which std has handlers.
     pub(super) fn restore(&self) {
         let set = |number: i32, handler: usize| {
             // The kernel's struct sigaction: handler, flags, restorer, mask.
@@ -113,28 +115,36 @@ static BEFORE_START: extern "C" fn() = {
     look_at_pipe
 };
 
-/// Blocks all signals but those of `open` for this process and those it forks, sets every disposition to its default,
-/// and returns how it was. An ignored SIGCHLD would have the kernel reap our children.
+/// Blocks all signals but those of `open` for this process and those it forks, and returns how it was. What is blocked is
+/// kept for who asks, be it ignored (signal(7)); but for an ignored SIGCHLD the kernel would reap our children, and
+/// whether SIGHUP was, matters.
 pub fn block_signals(open: &[i32]) -> SignalState {
     let mut inherited = SignalState::default_state();
     let mut blocked = libc::SigSet::FULL;
     for &number in open {
         blocked.0[0] &= !(1 << (number - 1));
     }
-    // SAFETY: the sets are valid for the calls. SIGSEGV and SIGBUS keep the handlers by which std reports a stack
-    // overflow; SIGPIPE stays ignored.
-    unsafe {
-        for number in (1..=MAX).filter(|number| ![BUS, SEGV, PIPE].contains(number)) {
-            if libc::signal(number, libc::SIG_DFL) == libc::SIG_IGN {
-                inherited.ignored |= 1 << (number - 1);
-            }
+    for number in [CHLD, HUP] {
+        // SAFETY: no memory is passed.
+        if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_IGN {
+            inherited.ignored |= 1 << (number - 1);
         }
-        libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut inherited.mask);
     }
+    // SAFETY: the sets are valid for the call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut inherited.mask) };
     if WAS_PIPE_IGNORED.load(Ordering::Relaxed) {
         inherited.ignored |= 1 << (PIPE - 1);
     }
     inherited
+}
+
+/// Sets the disposition of every signal to its default, for the children that are started from now on.
+pub fn default_signals() {
+    // SIGSEGV and SIGBUS keep the handlers by which std reports a stack overflow; SIGPIPE stays ignored.
+    for number in (1..=MAX).filter(|number| ![BUS, SEGV, PIPE].contains(number)) {
+        // SAFETY: no memory is passed.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
 }
 
 /// Blocks all signals for this thread, which has just begun, or has started another: libc opens the two that it uses

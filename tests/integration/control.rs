@@ -33,7 +33,7 @@ fn asked(sandbox: &Sandbox, status: i32, command: &str, operands: &[&str]) -> Ou
     output
 }
 
-fn connect(sandbox: &Sandbox) -> UnixStream {
+pub fn connect(sandbox: &Sandbox) -> UnixStream {
     let stream = UnixStream::connect(sandbox.path("s")).expect("the launcher listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream

@@ -7,7 +7,7 @@ use crate::sandbox::{Sandbox, wait_for};
 const PLUGIN: &str = "#!/bin/sh\n(setsid sleep 1000 &)\necho $$ >leader\nexec sleep 1000\n";
 
 /// What the scripts have in common. They are PID 1 of the namespace, so that all that is left is theirs to find.
-const COMMON: &str = "import ctypes, os, signal, subprocess, time\n\
+const COMMON: &str = "import ctypes, os, signal, subprocess, sys, time\n\
     libc = ctypes.CDLL(None, use_errno=True)\n\
     def stat(pid):\n    \
         try: text = open(f'/proc/{pid}/stat').read()\n    \
@@ -21,19 +21,26 @@ const COMMON: &str = "import ctypes, os, signal, subprocess, time\n\
         end = time.monotonic() + seconds\n    \
         while not condition() and time.monotonic() < end: time.sleep(0.02)\n    \
         return condition()\n\
-    command = [os.environ['LAUNCHER'], 'run', '--parent-pid', '0', '--grace-period', '0.3', 'plugins']\n\
-    launcher = subprocess.Popen(command)\n\
+    command = [os.environ['LAUNCHER'], 'run', '--quiet', '--parent-pid', '0', '--grace-period', '0.3', 'plugins']\n\
+    launcher = subprocess.Popen(command + sys.argv[1:])\n\
     guard = launcher.pid\n\
     assert wait(lambda: os.path.exists('leader'), 60)\n\
-    supervisor = next(pid for pid in pids() if (stat(pid) or ('', '', 0))[2] == guard)\n";
+    def child(name): return next((pid for pid in pids() if (stat(pid) or ('', '', 0))[::2] == (name, guard)), None)\n\
+    supervisor = child('plugin-supervis')\n";
 
 /// Runs the script after what is common to all, and returns what it said.
 fn holding(script: &str) -> String {
+    holding_beside(&[], script)
+}
+
+/// The same, the launcher having this PROGRAM.
+fn holding_beside(program: &[&str], script: &str) -> String {
     let sandbox = Sandbox::with([("all_x.sh", PLUGIN)]);
     sandbox.write("holding.py", [COMMON, script].concat());
     let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    let running = namespace::command(&sandbox, &kinds, &["python3", "holding.py"]).start();
-    wait_for("it has ended", || running.stdout().contains("status "));
+    let mut running = namespace::command(&sandbox, &kinds, &["python3", "holding.py"]).args(program).start();
+    // Of one that failed there is no more to come.
+    wait_for("it has ended", || running.stdout().contains("status ") || !running.is_running());
     running.stdout()
 }
 
@@ -68,6 +75,68 @@ fn a_supervisor_that_its_tracer_holds_even_when_it_is_dead_is_taken_over() {
          print('control:', stat(supervisor)[1], 'status', launcher.returncode, flush=True)\n",
     );
     assert!(text.contains("gone True\ncontrol: Z status 137\n"), "{text}");
+}
+
+/// Ends when it is told to.
+const PROGRAM: [&str; 4] =
+    ["--", "sh", "-c", "trap 'exit 3' USR1; echo $$ >begun; mv begun program; while :; do sleep 0.05; done"];
+const END_OF_PROGRAM: &str = "assert wait(lambda: child('plugin-witness') and os.path.exists('program'), 60)\n\
+    witness = child('plugin-witness')\n\
+    def end_program(): os.kill(int(open('program').read()), signal.SIGUSR1)\n";
+
+#[test]
+fn the_launcher_ends_after_its_witness_and_leaves_no_child_to_be_reaped() {
+    let held_for_a_moment = "PTRACE_SEIZE = 0x4206\n\
+        tracer = os.fork()\n\
+        if tracer == 0:\n    \
+            open('held', 'w').write(str(libc.ptrace(PTRACE_SEIZE, witness, 0, 0)))\n    \
+            signal.pause()\n\
+        assert wait(lambda: os.path.exists('held') and open('held').read() == '0', 60)\n\
+        began = time.monotonic()\n\
+        end_program()\n\
+        assert wait(lambda: stat(witness)[1] == 'Z' and stat(supervisor) is None, 60)\n\
+        os.kill(tracer, signal.SIGKILL)\n\
+        os.waitpid(tracer, 0)\n\
+        is_late = time.monotonic() - began > 0.8\n\
+        launcher.wait(60)\n\
+        try: left = os.waitpid(-1, os.WNOHANG)\n\
+        except ChildProcessError: left = None\n\
+        print('late' if is_late else f'left {left}', 'status', launcher.returncode, flush=True)\n";
+    let mut text = String::new();
+    // It waits for a second.
+    wait_for("the witness is let go in time", || {
+        text = holding_beside(&PROGRAM, &[END_OF_PROGRAM, held_for_a_moment].concat());
+        !text.contains("late status")
+    });
+    assert!(text.contains("left None status 3\n"), "{text}");
+}
+
+#[test]
+fn a_witness_that_its_tracer_holds_holds_up_no_end() {
+    let held = "PTRACE_SEIZE = 0x4206\n\
+        assert libc.ptrace(PTRACE_SEIZE, witness, 0, 0) == 0, ctypes.get_errno()\n\
+        end_program()\n\
+        launcher.wait(20)\n\
+        print('control:', stat(witness)[1], 'status', launcher.returncode, flush=True)\n";
+    let text = holding_beside(&PROGRAM, &[END_OF_PROGRAM, held].concat());
+    assert!(text.contains("control: Z status 3\n"), "{text}");
+}
+
+#[test]
+fn a_plugin_that_its_tracer_holds_when_it_is_dead_is_named_and_left_behind() {
+    let text = holding(
+        "PTRACE_SEIZE = 0x4206\n\
+         assert wait(lambda: open('leader').read().endswith('\\n'), 10)\n\
+         leader = int(open('leader').read())\n\
+         assert libc.ptrace(PTRACE_SEIZE, leader, 0, 0) == 0, ctypes.get_errno()\n\
+         os.kill(guard, signal.SIGTERM)\n\
+         launcher.wait(60)\n\
+         print('control:', stat(leader)[1], 'pid', leader, 'status', launcher.returncode, flush=True)\n",
+    );
+    let said = text.lines().last().and_then(|line| line.strip_prefix("control: Z pid ")?.strip_suffix(" status 1"));
+    let leader = said.unwrap_or_else(|| panic!("{text}"));
+    let warning = format!("[launcher] warning: pid {leader} cannot be killed; leaving it behind\n");
+    assert_eq!(text.matches(&warning).count(), 1, "{text}");
 }
 
 #[test]

@@ -35,6 +35,32 @@ pub const NO_PROC: &str = "[launcher] warning: /proc cannot be read, or is anoth
 const LOOK_FOR_DAEMON: &str = "\"$LAUNCHER\" run --grace-period 0.3 --parent-fd 0 plugins; echo \"status $?\"\n\
     kill -0 $(cat daemon) 2>/dev/null && echo 'daemon left' || echo 'daemon gone'\n";
 
+/// Deaf to SIGTERM, with a child in a session of its own that another of its threads started and that notes SIGTERM,
+/// also where nobody reads any more what it might say.
+const PARENT: &str = "import signal, subprocess, threading\n\
+    child = 'exec 2>/dev/null; trap \"echo >asked; exit\" TERM; echo ready; while :; do sleep 0.02; done'\n\
+    begun = threading.Event()\n\
+    def start():\n    \
+        subprocess.Popen(['sh', '-c', child], start_new_session=True)\n    \
+        begun.set()\n    \
+        threading.Event().wait()\n\
+    threading.Thread(target=start).start()\n\
+    begun.wait()\n\
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+    print('deaf', flush=True)\n";
+
+/// A sandbox with a plugin that has it below it.
+fn with_parent() -> Sandbox {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\npython3 parent.py &\nwait\n")]);
+    sandbox.write("parent.py", PARENT);
+    sandbox
+}
+
+fn wait_for_parent(running: &Running<'_>) {
+    running.wait_for_stdout("] ready");
+    running.wait_for_stdout("] deaf");
+}
+
 /// Waits for the plugin, ends the pipe to the launcher, and returns all output.
 fn stop_and_read(mut running: Running<'_>) -> String {
     running.wait_for_stdout("] ready");
@@ -141,4 +167,25 @@ fn without_proc_a_daemon_outside_its_group_is_stopped() {
     let running = namespace::command(&sandbox, &["--mount"], &["sh", "-c", &script]).stdin(Stdio::piped()).start();
     let text = stop_and_read(running);
     assert!(text.ends_with("status 0\ndaemon gone\n"), "{text}");
+}
+
+#[test]
+fn what_another_thread_of_a_process_started_is_asked_to_end() {
+    let sandbox = with_parent();
+    let running = sandbox.launcher(["run", "--grace-period", "600", "plugins"]).start();
+    wait_for_parent(&running);
+    running.signal("TERM");
+    sandbox.wait_for_file("asked");
+}
+
+#[test]
+fn where_proc_has_no_lists_of_children_all_below_are_asked_to_end() {
+    let sandbox = with_parent();
+    // The guard's own is what is looked at, and it does so when the supervisor is gone.
+    let script = "mkdir empty && mount --bind empty /proc/$$/task/$$ && ! cat /proc/$$/task/$$/children &&\n\
+        exec \"$LAUNCHER\" run --grace-period 600 plugins";
+    let running = namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
+    wait_for_parent(&running);
+    sandbox::send("KILL", &[running.supervisor()]);
+    sandbox.wait_for_file("asked");
 }

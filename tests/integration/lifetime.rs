@@ -222,8 +222,11 @@ fn a_supervisor_that_never_answers_is_killed_and_its_work_taken_over() {
 
 fn assert_taken_over(beginning: Beginning) {
     use Beginning::*;
-    let plugin = "#!/bin/sh\ntrap '' TERM\n(setsid sleep 1000 &)\necho ready\nwhile :; do sleep 0.1; done\n";
-    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    // Where the supervisor is to get as far as asking its plugins to end, that is when it is stopped.
+    let trap = if beginning == SignalToSupervisor { "kill -STOP $PPID" } else { "" };
+    let plugin =
+        format!("#!/bin/sh\ntrap '{trap}' TERM\n(setsid sleep 1000 &)\necho ready\nwhile :; do sleep 0.02; done\n");
+    let sandbox = Sandbox::with([("all_x.sh", &*plugin)]);
     let grace_period = Duration::from_millis(if beginning == SignalToSupervisor { 1_000 } else { 300 });
     let mut words = vec!["run", "--grace-period", if beginning == SignalToSupervisor { "1" } else { "0.3" }];
     words.extend(if beginning == ParentEnds { &["--parent-fd", "0", "plugins"][..] } else { &["plugins"] });
@@ -233,7 +236,7 @@ fn assert_taken_over(beginning: Beginning) {
     let supervisor = running.supervisor();
     if beginning == SignalToSupervisor {
         sandbox::send("TERM", &[supervisor]);
-        running.wait_for_stdout("stopping: ");
+        wait_for("it is stopped", || processes::read(supervisor).is_some_and(|process| process.state == 'T'));
     }
     let holder = sandbox.command("python3", ["-c", HOLD, &supervisor.to_string()]).start();
     wait_for("it is stopped", || processes::read(supervisor).is_none_or(|process| "tT".contains(process.state)));
@@ -465,15 +468,12 @@ fn an_idle_launcher_does_not_wake_up() {
     let parent = std::process::id().to_string();
     let options =
         ["run", "--watch", "--control", "s", "--restart", "always", "--parent-pid", &parent, "--parent-fd", "0"];
-    let program = ["plugins", "--", "sleep", "1000"];
+    let program = ["--format", "json", "plugins", "--", "sleep", "1000"];
     let full = sandbox.launcher(options).args(program).stdin(Stdio::piped()).start();
     for running in [&plain, &full] {
-        running.wait_for_stdout("] ready");
+        running.wait_for_stdout("ready");
     }
-    let supervisor = full.supervisor();
-    let is_witness = |pid: &u32| processes::name(*pid) == "plugin-witness";
-    let witness = processes::children_of(full.pid()).into_iter().find(is_witness).expect("a witness");
-    let own = [plain.pid(), plain.supervisor(), full.pid(), supervisor, witness];
+    let own = [plain.pid(), plain.supervisor(), full.pid(), full.supervisor(), full.witness()];
     // Once it has come to rest: nothing ticks, be it seldom.
     processes::wait_for_rest(&own, Duration::from_secs(4));
 }

@@ -29,3 +29,12 @@ fn user_namespace() -> &'static [&'static str] {
         options.into_iter().find(works).expect("namespaces can be made here: being PID 1 cannot be shown without")
     })
 }
+
+/// What stands before a command that is to run in the PID namespace of this process.
+pub fn enter(target: u32) -> Vec<String> {
+    let user = if user_namespace().is_empty() { &[][..] } else { &["--user", "--preserve-credentials"] };
+    let words = ["nsenter", "--pid", "--target"].into_iter().chain(user.iter().copied());
+    let mut words: Vec<String> = words.map(str::to_owned).collect();
+    words.insert(3, target.to_string());
+    words
+}

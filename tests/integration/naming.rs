@@ -71,6 +71,8 @@ fn case_does_not_matter() {
 fn the_role_in_force_is_known() {
     assert_runs(&["--role", "my"], &[("my_tool.py", true), ("my_0_tool.py", true), ("my_1_tool.py", false)]);
     assert_runs(&["--role", "my"], &[("my.py", true), ("worker.py", false), ("other_tool.py", false)]);
+    // It is taken as it is given.
+    assert_runs(&["--role", " worker"], &[("worker_x.sh", false), (" worker_x.sh", true)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Plugins as good neighbours: nicer than the server, and the first that the kernel gives up.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Launch, Sandbox};
 
 const PRINT: &str = "#!/bin/sh\nread stat </proc/self/stat\nset -- ${stat##*) }\necho \"nice ${17}\"\n\
                      echo \"score $(cat /proc/self/oom_score_adj)\"\n\
@@ -9,7 +9,11 @@ const PRINT: &str = "#!/bin/sh\nread stat </proc/self/stat\nset -- ${stat##*) }\
 #[test]
 fn nice_and_oom_score_are_the_plugins_own() {
     let sandbox = Sandbox::with([("all_x.sh", PRINT)]);
-    let own = |launch: crate::sandbox::Launch| launch.output().lines_of("all_x.sh");
+    let own = |launch: Launch<'_>| {
+        let done = launch.output();
+        assert!(!done.text().contains("warning"), "what was granted is not worth a word: {}", done.text());
+        done.lines_of("all_x.sh")
+    };
     let before = own(sandbox.launcher(["run", "plugins"]));
     assert_eq!(before.len(), 3);
     let after = own(sandbox.launcher(["run", "--nice", "19", "--oom-score-adj", "500", "plugins"]));

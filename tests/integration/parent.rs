@@ -1,8 +1,10 @@
 //! The launcher goes when its parent does, and only then.
 
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
+use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
 
@@ -38,6 +40,11 @@ fn a_parent_already_gone_means_stop_and_start_nothing() {
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n");
     assert!(!sandbox.path("started").exists());
+    // Nor does the /proc of another namespace, which has other processes, bring it back.
+    let own = std::process::id().to_string();
+    let command = [sandbox::LAUNCHER, "run", "--parent-pid", &own, "plugins"];
+    let done = namespace::command(&sandbox, &["--pid", "--fork"], &command).output();
+    assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n");
     let quiet = sandbox.launcher(["run", "--quiet", "--parent-pid", &gone, "plugins"]).output();
     assert_eq!((quiet.status.code(), &*quiet.text()), (Some(0), ""));
 }
@@ -55,6 +62,35 @@ fn parent_pid_0_watches_nobody() {
     sandbox.assert_nothing_left(sandbox::PATIENCE);
 }
 
+/// Runs its arguments where pidfd_open(2) is not there, as before Linux 5.3 and in some containers.
+const WITHOUT_PIDFDS: &str = "import ctypes, os, struct, sys\n\
+    PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2\n\
+    LOAD, IF_EQUAL, RETURN, ERRNO, ALLOW, PIDFD_OPEN, ENOSYS = 0x20, 0x15, 0x06, 0x50000, 0x7fff0000, 434, 38\n\
+    steps = (LOAD, 0, 0, 0), (IF_EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, ERRNO | ENOSYS), (RETURN, 0, 0, ALLOW)\n\
+    code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))\n\
+    program = struct.pack('HP', len(steps), ctypes.addressof(code))\n\
+    libc = ctypes.CDLL(None)\n\
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) == 0\n\
+    try: os.pidfd_open(os.getpid())\n\
+    except OSError: os.execv(sys.argv[1], sys.argv[1:])\n";
+
+#[test]
+fn without_pidfds_the_parent_is_looked_at_now_and_then() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    let host = sandbox.command("sleep", ["1000"]).start();
+    let pid = host.pid().to_string();
+    let options = ["run", "--grace-period", "20", "--parent-pid", &pid, "plugins"];
+    let command = sandbox.command("python3", ["-c", WITHOUT_PIDFDS, sandbox::LAUNCHER]);
+    let running = command.args(options).start();
+    running.wait_for_stdout("] ready");
+    processes::wait_for_sleep("between two looks", &[running.pid(), running.supervisor()]);
+    host.signal("KILL");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(0), "the parent went");
+    assert!(done.text().contains("[launcher] stopping: the parent process ended\n"), "{}", done.text());
+}
+
 #[test]
 fn the_end_of_the_parent_pipe_is_the_end_of_the_parent() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
@@ -63,7 +99,8 @@ fn the_end_of_the_parent_pipe_is_the_end_of_the_parent() {
     running.wait_for_stdout("] ready");
     // Words in the pipe are not its end.
     running.write("still here\n");
-    assert!(running.is_running());
+    running.signal("HUP");
+    running.wait_for_stdout("[launcher] reloaded: ");
     running.close_stdin();
     assert_eq!(running.wait().status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
@@ -77,6 +114,19 @@ fn the_parent_pipe_may_be_any_descriptor() {
     running.wait_for_stdout("] ready");
     running.close_stdin();
     assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn what_is_no_pipe_has_nobody_at_its_other_end() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    sandbox.write("file", "words\n");
+    for kind in ["file", "/dev/null"] {
+        let script = "exec \"$LAUNCHER\" run --parent-fd 3 plugins 3<\"$0\"";
+        let done = sandbox.command("sh", ["-c", script, kind]).output();
+        assert_eq!(done.status.code(), Some(0), "{kind}");
+        assert_eq!(done.text(), "[launcher] stopping: the parent process has ended already\n", "{kind}");
+    }
+    assert!(!sandbox.path("started").exists());
 }
 
 #[test]
@@ -176,4 +226,69 @@ fn a_program_does_not_get_the_descriptors_that_are_the_launchers() {
     let descriptors = |script: &str| sandbox.command("sh", ["-c", script]).stdin(Stdio::piped()).output().text();
     let launched = "exec \"$LAUNCHER\" run --parent-fd 7 --log-fd 8 -- ls /proc/self/fd 7<&0 8>&2 9</dev/null";
     assert_eq!(descriptors(launched), descriptors("exec ls /proc/self/fd 9</dev/null"));
+}
+
+/// Runs its arguments where pidfd_open(2) is not offered, as before Linux 5.3 and below some filters of system calls.
+const WITHOUT_PIDFD: &str = "import ctypes, os, struct, sys\n\
+    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2\n\
+    LOAD, EQUAL, RETURN, PIDFD_OPEN, DENY_WITH_ENOSYS, ALLOW = 0x20, 0x15, 0x06, 434, 0x50026, 0x7fff0000\n\
+    code = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, DENY_WITH_ENOSYS), (RETURN, 0, 0, ALLOW)]\n\
+    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *line) for line in code))\n\
+    program = struct.pack('@HP', 4, ctypes.addressof(code))\n\
+    libc = ctypes.CDLL(None)\n\
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0\n\
+    try: os.pidfd_open(os.getpid())\n\
+    except OSError: os.execvp(sys.argv[1], sys.argv[1:])\n";
+
+#[test]
+fn without_pidfd_each_of_its_processes_finds_the_end_of_the_parent_by_itself() {
+    let rows =
+        [(true, Some("guard")), (true, Some("supervisor")), (true, None), (false, Some("supervisor")), (false, None)];
+    thread::scope(|scope| {
+        for (is_named, stopped) in rows {
+            scope.spawn(move || assert_found_without_pidfd(is_named, stopped));
+        }
+    });
+}
+
+/// The parent is named, or that at the start. One of the launcher's processes may be stopped when it ends.
+fn assert_found_without_pidfd(is_named: bool, stopped: Option<&str>) {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("without.py", WITHOUT_PIDFD);
+    let script = if is_named {
+        "exec python3 without.py \"$LAUNCHER\" run --grace-period 20 --parent-pid \"$0\" plugins"
+    } else {
+        "python3 without.py sh -c 'echo $$ >launcher; exec \"$LAUNCHER\" run --grace-period 20 plugins' & wait"
+    };
+    let named = is_named.then(|| sandbox.command("sleep", ["1000"]).start());
+    let pid = named.as_ref().map_or(String::new(), |named| named.pid().to_string());
+    let running = sandbox.command("sh", ["-c", script, &pid]).start();
+    running.wait_for_stdout("] ready");
+    let guard = match is_named {
+        true => running.pid(),
+        false => sandbox.wait_for_file("launcher").trim().parse().expect("a pid"),
+    };
+    let supervisor = processes::child_named(guard, "plugin-supervis");
+    processes::wait_for_sleep("nothing happens", &[guard, supervisor]);
+    if let Some(who) = stopped {
+        let pid = if who == "guard" { guard } else { supervisor };
+        sandbox::send("STOP", &[pid]);
+        wait_for("it is stopped", || processes::read(pid).is_some_and(|process| process.state == 'T'));
+    }
+    named.as_ref().unwrap_or(&running).signal("KILL");
+    running.wait_for_stdout("[launcher] stopping: the parent process ended\n");
+    sandbox.assert_nothing_left(sandbox::margin());
+}
+
+#[test]
+fn where_nothing_else_tells_the_guard_finds_that_it_has_another_parent() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("without.py", WITHOUT_PIDFD);
+    let script = "mount -t tmpfs none /proc && python3 without.py \"$LAUNCHER\" run --grace-period 20 plugins & wait";
+    let running = namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("KILL");
+    running.wait_for_stdout("[launcher] stopping: the parent process ended\n");
+    sandbox.assert_nothing_left(sandbox::margin());
 }

@@ -98,5 +98,30 @@ fn the_parent_outside_the_namespace_is_no_parent_that_has_gone() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho \"parent $LMCACHE_PLUGIN_PARENT_PID\"\n")]);
     let done = as_pid_1(&sandbox, &["run", "plugins"]).output();
     assert_eq!(done.status.code(), Some(0));
-    assert_eq!(done.lines_of("all_x.sh").len(), 1);
+    assert_eq!(done.lines_of("all_x.sh"), ["parent "]);
+}
+
+#[test]
+fn an_orphan_from_outside_is_reaped_and_changes_nothing_else() {
+    let sandbox = Sandbox::new();
+    let script = "$| = 1; $SIG{USR1} = sub { print qq(USR1\\n) }; $SIG{TERM} = sub { exit 4 }; print qq(begun\\n); sleep 1 while 1";
+    let in_its_group = ["perl", "-e", "setpgrp(0, 0); exec @ARGV or die", sandbox::LAUNCHER];
+    let command = [&in_its_group[..], &["run", "--quiet", "plugins", "--", "perl", "-e", script]].concat();
+    let running = namespace::command(&sandbox, &["--pid", "--fork", "--mount-proc"], &command).start();
+    running.wait_for_stdout("begun");
+    let guard = pid_1(running.pid());
+    // As `docker exec` enters a container, and leaves something there.
+    let entering = namespace::enter(guard);
+    let left = sandbox.command(&entering[0], &entering[1..]).args(["sh", "-c", "sleep 1000 >/dev/null 2>&1 &"]);
+    assert!(left.output().status.success());
+    let orphan = processes::child_named(guard, "sleep");
+    sandbox::send("KILL", &[orphan]);
+    wait_for("it is reaped", || processes::read(orphan).is_none());
+    // Who tells what came to the whole group is still there.
+    sandbox::send_to_group("USR1", guard);
+    running.wait_for_stdout("USR1\n");
+    sandbox::send("TERM", &[guard]);
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(4));
+    assert_eq!(done.text(), "begun\nUSR1\n");
 }

@@ -34,6 +34,16 @@ pub fn children_of(parent: u32) -> Vec<u32> {
     pids().filter_map(read).filter(|process| process.parent == parent).map(|process| process.pid).collect()
 }
 
+/// Waits for the child of this name, as ps(1) has it, and returns its pid.
+pub fn child_named(parent: u32, wanted: &str) -> u32 {
+    let mut found = None;
+    wait_for(&format!("{parent} has a child {wanted}"), || {
+        found = children_of(parent).into_iter().find(|pid| name(*pid) == wanted);
+        found.is_some()
+    });
+    found.expect("found")
+}
+
 /// Whether the process is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
     read(pid).is_some_and(|process| !matches!(process.state, 'Z' | 'X'))

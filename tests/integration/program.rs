@@ -1,30 +1,17 @@
 //! PROGRAM mode: its streams, its signals and its status are those of the program.
 
+mod found;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::processes;
 use crate::sandbox::{self, Launch, Sandbox, wait_for};
 
 const SLEEPING: &str = "#!/bin/sh\nexec sleep 1000\n";
-
-/// Says what signals come, and how many of each, until the third SIGRTMAX.
-const COUNTING: &str = "import os, signal, sys, time\n\
-    got = {}\n\
-    def count(number, frame):\n    \
-    name = signal.Signals(number).name\n    \
-    got[name] = got.get(name, 0) + 1\n    \
-    os.write(1, f'{name} {got[name]}\\n'.encode())\n    \
-    if name == 'SIGRTMAX' and got[name] == 3:\n        \
-    sys.exit(5)\n\
-    for name in os.environ['SIGNALS'].split():\n    \
-    signal.signal(getattr(signal, 'SIG' + name), count)\n\
-    os.write(1, b'counting\\n')\n\
-    while True:\n    \
-    time.sleep(1)\n";
 
 /// The launcher as nobody has had it ignore a signal: who runs these tests in the background of a shell has.
 fn with_default_signals<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Launch<'s> {
@@ -63,6 +50,7 @@ fn a_program_that_cannot_be_run_or_found_is_told_as_by_a_shell() {
     fs::create_dir(sandbox.path("bin/directory")).expect("it is ours");
     let cases = [
         ("no-such-program", 127, "not found in PATH"),
+        ("", 127, "not found in PATH"),
         ("directory", 127, "not found in PATH"),
         ("./none/such", 127, "No such file"),
         ("plain.txt", 126, "denied"),
@@ -120,9 +108,14 @@ fn plugins_are_attached_to_the_program() {
     let sandbox =
         Sandbox::with([("all_x.sh", "#!/bin/sh\necho $LMCACHE_PLUGIN_PARENT_PID >attached\nexec sleep 1000\n")]);
     let script = "until [ -s attached ]; do sleep 0.02; done; echo $$ >program";
-    let done = sandbox.launcher(["run", "plugins", "--", "sh", "-c", script]).output();
-    assert_eq!(done.status.code(), Some(0));
-    assert_eq!(sandbox.read("attached"), sandbox.read("program"));
+    // Also where the launcher belongs to another process.
+    let parent = std::process::id().to_string();
+    for options in [&[][..], &["--parent-pid", &parent]] {
+        let done = sandbox.launcher(["run", "plugins"]).args(options).args(["--", "sh", "-c", script]).output();
+        assert_eq!(done.status.code(), Some(0));
+        assert_eq!(sandbox.read("attached"), sandbox.read("program"), "{options:?}");
+        sandbox.write("attached", "");
+    }
 }
 
 #[test]
@@ -141,55 +134,6 @@ fn signals_of_a_program_are_neither_blocked_nor_ignored() {
     let done = with_default_signals(&sandbox, &arguments).output();
     let lines: Vec<_> = done.text().lines().map(str::to_owned).collect();
     crate::environment::assert_default_signals(&lines);
-}
-
-#[test]
-fn every_catchable_signal_reaches_the_program_exactly_once() {
-    let signals = "HUP INT QUIT USR1 USR2 ALRM TERM CONT WINCH VTALRM PROF URG IO PWR RTMIN RTMAX";
-    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    sandbox.write("program.py", COUNTING);
-    let launch = sandbox.launcher(["run", "--quiet", "plugins", "--", "python3", "program.py"]);
-    let running = launch.env("SIGNALS", signals).start();
-    running.wait_for_stdout("counting");
-    for round in 1..=3 {
-        for name in signals.split(' ') {
-            // Real-time signals have no name that every `kill` knows.
-            running.signal(match name {
-                "RTMIN" => "34",
-                "RTMAX" => "64",
-                other => other,
-            });
-            running.wait_for_stdout(&format!("SIG{name} {round}\n"));
-        }
-    }
-    let done = running.wait();
-    assert_eq!(done.status.code(), Some(5));
-    assert_eq!(done.text().lines().count(), 1 + 3 * signals.split(' ').count(), "none came twice: {}", done.text());
-}
-
-#[test]
-fn a_signal_to_the_whole_group_is_not_passed_on() {
-    let signals = "USR1 TERM INT ALRM";
-    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    sandbox.write("program.py", COUNTING);
-    let alone_in_its_group = ["-e", "setpgrp(0, 0); exec @ARGV or die", sandbox::LAUNCHER];
-    let launch = sandbox.command("perl", alone_in_its_group);
-    let launch = launch.args(["run", "--quiet", "plugins", "--", "python3", "program.py"]);
-    let running = launch.env("SIGNALS", format!("{signals} RTMAX")).start();
-    running.wait_for_stdout("counting");
-    let group = format!("-{}", running.pid());
-    for name in signals.split(' ') {
-        assert!(Command::new("kill").args(["-s", name, "--", &group]).status().expect("kill runs").success());
-        running.wait_for_stdout(&format!("SIG{name} 1\n"));
-    }
-    // What is passed on is so in order: one that came twice would be there by now.
-    for round in 1..=3 {
-        running.signal("64");
-        running.wait_for_stdout(&format!("SIGRTMAX {round}\n"));
-    }
-    let done = running.wait();
-    assert_eq!(done.status.code(), Some(5));
-    assert_eq!(done.text().lines().count(), 1 + 4 + 3, "none came twice: {}", done.text());
 }
 
 #[test]
@@ -252,9 +196,7 @@ fn a_signal_to_the_supervisor_alone_ends_no_program() {
     let program = ["--", "sh", "-c", "until [ -e go ]; do sleep 0.02; done; exit 3"];
     let running = sandbox.launcher(["run", "--control", "s", "plugins"]).args(program).start();
     running.wait_for_stdout("] ready");
-    let children = processes::children_of(running.pid());
-    let is_supervisor = |pid: &u32| !processes::children_of(*pid).is_empty();
-    let supervisor = children.into_iter().find(is_supervisor).expect("the parent of the program");
+    let supervisor = running.supervisor();
     sandbox::send("TERM", &[supervisor]);
     wait_for("it has heard", || processes::pending_signals(supervisor) == 0);
     // Asked behind that, it runs what it ran.

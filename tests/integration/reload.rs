@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration and the locations are read again, and only what changed is touched.
 
+mod locations;
+
 use std::fs;
 
 use crate::json::Json;

@@ -253,6 +253,52 @@ fn what_hid_its_origin_is_gone_before_the_next_run_begins() {
     running.wait();
 }
 
+/// Holds the process whose number is in `left`, also when it is dead.
+const HOLDING: &str = "import ctypes, os, time\n\
+    PTRACE_SEIZE = 0x4206\n\
+    while not os.path.exists('left') or not open('left').read().endswith('\\n'): time.sleep(0.02)\n\
+    assert ctypes.CDLL(None).ptrace(PTRACE_SEIZE, int(open('left').read()), 0, 0) == 0\n\
+    open('held', 'w').close()\n\
+    time.sleep(1000)\n";
+
+#[test]
+fn what_cannot_be_killed_keeps_a_plugin_from_its_next_run_for_a_while_only() {
+    let plugin = "#!/bin/sh\n[ ! -e left ] || exec sleep 1000\n\
+        sleep 1000 >/dev/null 2>&1 &\necho $! >left\nuntil [ -e held ]; do sleep 0.02; done\nexit 1\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    sandbox.write("holding.py", HOLDING);
+    let script = "python3 holding.py & \"$LAUNCHER\" run --format json --restart on-failure --grace-period 0.1 plugins";
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let running = crate::namespace::command(&sandbox, &kinds, &["sh", "-c", script]).start();
+    let started = running.wait_for_records("the next run", 2, of("started", "all_x.sh"));
+    let exited = running.wait_for_event("exited", "all_x.sh");
+    let warnings = running.wait_for_records("a warning", 1, |record| record["event"] == "warning");
+    let left = sandbox.read("left");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0]["reason"].text(), format!("pid {} cannot be killed; leaving it behind", left.trim()));
+    // Five seconds beyond the grace period.
+    let waited = time(&started[1]) - time(&exited);
+    assert!(waited >= 5_100.0, "{waited}");
+}
+
+#[test]
+fn a_child_that_took_off_its_mark_is_known_by_its_parent() {
+    let taking_off = "#!/usr/bin/env python3\n\
+        import os, resource, signal, time\n\
+        if os.fork() == 0:\n    \
+            os.setsid()\n    \
+            signal.signal(signal.SIGTERM, lambda *_: (open('asked', 'w').close(), os._exit(0)))\n    \
+            mark, hard = resource.getrlimit(resource.RLIMIT_RTTIME)\n    \
+            resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))\n    \
+            print('marked', mark != hard, flush=True)\n\
+        while True: time.sleep(1000)\n";
+    let sandbox = Sandbox::with([("all_x.py", taking_off)]);
+    let running = sandbox.launcher(["run", "--control", "s", "--grace-period", "600", "plugins"]).start();
+    running.wait_for_stdout("] marked True");
+    assert_eq!(sandbox.launcher(["stop", "--control", "s", "all_x.py"]).output().status.code(), Some(0));
+    wait_for("it is asked to end as well", || sandbox.path("asked").exists());
+}
+
 #[test]
 fn a_leader_that_carries_the_mark_of_another_plugin_is_left_alone() {
     let copying = "#!/usr/bin/env python3\n\

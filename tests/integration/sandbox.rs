@@ -57,6 +57,14 @@ pub fn send(signal: &str, pids: &[u32]) {
     kill.stderr(Stdio::null()).status().expect("sh runs kill");
 }
 
+/// Sends a signal to all processes of a group. The shell's own kill: another takes the number of a group for a signal's
+/// where it is as small.
+pub fn send_to_group(signal: &str, group: u32) {
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -s \"$0\" -- \"-$1\"", signal, &group.to_string()]);
+    assert!(kill.status().expect("sh runs kill").success());
+}
+
 /// A temporary directory, with `plugins/` in it, and everything that was started there.
 pub struct Sandbox {
     root: PathBuf,
@@ -344,15 +352,14 @@ impl Running<'_> {
         self.child.try_wait().expect("our child").is_none()
     }
 
-    /// The only child process of the launcher.
+    /// The child of the launcher that runs the plugins.
     pub fn supervisor(&self) -> u32 {
-        let mut children = Vec::new();
-        wait_for("the launcher has a supervisor", || {
-            children = processes::children_of(self.pid());
-            children.retain(|pid| processes::name(*pid) == "plugin-supervis");
-            !children.is_empty()
-        });
-        children[0]
+        processes::child_named(self.pid(), "plugin-supervis")
+    }
+
+    /// With PROGRAM, its other child.
+    pub fn witness(&self) -> u32 {
+        processes::child_named(self.pid(), "plugin-witness")
     }
 
     pub fn wait(self) -> Output {

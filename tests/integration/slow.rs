@@ -2,9 +2,11 @@
 //! storms of signals, readers that do not read.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::control::connect;
 use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
@@ -67,7 +69,7 @@ fn a_fifo_in_place_of_the_configuration_holds_up_nothing() {
 }
 
 /// Runs a command beside a file system that never answers, like a network file system whose server is gone, and says when
-/// somebody waits for it.
+/// a thread waits for it that is not the first of its process. Where there is a file `fail` it does so in the end, and says when nobody waits any more.
 const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
     fuse = os.open('/dev/fuse', os.O_RDWR)\n\
     options = f'fd={fuse},rootmode=40000,user_id=0,group_id=0'.encode()\n\
@@ -75,20 +77,33 @@ const HANGING: &str = "import ctypes, glob, os, subprocess, sys, time\n\
     assert ctypes.CDLL(None, use_errno=True).mount(b'hung', b'hung', b'fuse', 0, options) == 0, ctypes.get_errno()\n\
     launcher = subprocess.Popen(sys.argv[1:])\n\
     def waits(stat):\n    \
-        try: return ') D ' in open(stat).read()\n    \
+        _, _, pid, _, thread, _ = stat.split('/')\n    \
+        try: return pid != thread and ') D ' in open(stat).read()\n    \
         except OSError: return False\n\
+    waiting = []\n\
+    while launcher.poll() is None and not waiting:\n    \
+        time.sleep(0.02)\n    \
+        waiting = [stat for stat in glob.glob('/proc/[0-9]*/task/*/stat') if waits(stat)]\n\
+    if waiting: os.write(1, b'hangs\\n')\n\
     while launcher.poll() is None:\n    \
         time.sleep(0.02)\n    \
-        if any(map(waits, glob.glob('/proc/[0-9]*/task/*/stat'))):\n        \
-            print('hangs', flush=True)\n        \
+        if os.path.exists('fail'):\n        \
+            os.close(fuse)\n        \
+            while any(map(os.path.exists, waiting)): time.sleep(0.02)\n        \
+            os.write(1, b'is over\\n')\n        \
             break\n\
     sys.exit(launcher.wait())\n";
 
 /// The launcher with these arguments, beside `hung`, until its standard input ends.
 fn beside_what_hangs<'s>(sandbox: &'s Sandbox, arguments: &[&str]) -> Running<'s> {
+    beside_what_hangs_with(sandbox, GRACE, arguments)
+}
+
+fn beside_what_hangs_with<'s>(sandbox: &'s Sandbox, grace_period: &str, arguments: &[&str]) -> Running<'s> {
     sandbox.write("hanging.py", HANGING);
     let kinds = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"];
-    let command = ["python3", "hanging.py", sandbox::LAUNCHER, "run", "--parent-fd", "0", "--grace-period", GRACE];
+    let command =
+        ["python3", "hanging.py", sandbox::LAUNCHER, "run", "--parent-fd", "0", "--grace-period", grace_period];
     namespace::command(sandbox, &kinds, &[&command, arguments].concat()).stdin(Stdio::piped()).start()
 }
 
@@ -104,22 +119,52 @@ fn a_file_system_that_never_answers_holds_up_no_stop() {
     assert!(!done.text().contains("started"), "the control: {}", done.text());
     // As the configuration, or one of its locations, that is read again.
     for place in ["hung/lmcache.yaml", "elsewhere"] {
-        let plugin = "#!/bin/sh\necho ready\nuntil [ -e go ]; do sleep 0.02; done\n\
-            kill -HUP $(cut -d ' ' -f 4 /proc/$PPID/stat)\nexec sleep 1000\n";
-        let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+        let sandbox = Sandbox::with([("all_x.sh", STAYING)]);
         sandbox.write("elsewhere", "plugin_locations: [plugins, hung]\n");
         sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
-        let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml"]);
+        let mut running = beside_what_hangs(&sandbox, &["--config", "lmcache.yaml", "--control", "s"]);
         running.wait_for_stdout("] ready");
         fs::remove_file(sandbox.path("lmcache.yaml")).expect("removed");
         sandbox.link(place, "lmcache.yaml");
-        sandbox.write("go", "");
+        let mut client = connect(&sandbox);
+        client.write_all(b"reload\n").expect("sent");
+        assert_eq!(sandbox.launcher(["status", "--control", "s"]).output().status.code(), Some(0));
         running.wait_for_stdout("hangs");
         running.close_stdin();
         let done = running.wait_within(limit());
         assert_eq!(done.status.code(), Some(0), "{place}");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer and its end");
+        assert_eq!(answer, "{\"ok\":false,\"error\":\"the launcher is being stopped\"}\n", "{place}");
         assert!(!done.text().contains("reloaded"), "the control: {place}: {}", done.text());
     }
+}
+
+#[test]
+fn a_reload_that_is_over_after_the_stop_began_changes_nothing() {
+    let plugin = "#!/bin/sh\ntrap 'until [ -e done ]; do sleep 0.02; done; exit' TERM\necho ready\n\
+        until [ -e go ]; do sleep 0.02; done\n\
+        kill -HUP $(cut -d ' ' -f 4 /proc/$PPID/stat)\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", plugin)]);
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\n");
+    let mut running = beside_what_hangs_with(&sandbox, "600", &["--config", "lmcache.yaml"]);
+    running.wait_for_stdout("] ready");
+    sandbox.write("lmcache.yaml", "plugin_locations: [plugins, hung]\n");
+    sandbox.plugin("all_new.sh", STAYING);
+    sandbox.write("go", "");
+    running.wait_for_stdout("hangs");
+    running.close_stdin();
+    running.wait_for_stdout("stopping: ");
+    // With what it has read until then.
+    sandbox.write("fail", "");
+    running.wait_for_stdout("is over");
+    sandbox.write("done", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(0));
+    let notices = done.lines_of("launcher");
+    let [.., stopping, exited, stopped] = notices.as_slice() else { panic!("{notices:?}") };
+    assert!(stopping.starts_with("stopping: ") && exited.starts_with("exited all_x.sh"), "{notices:?}");
+    assert_eq!((notices.len(), stopped.as_str()), (4, "stopped"), "{notices:?}");
 }
 
 #[test]
@@ -130,6 +175,41 @@ fn a_file_system_that_never_answers_keeps_no_program_from_running() {
     let done = running.wait();
     assert_eq!(done.status.code(), Some(5));
     assert!(done.text().contains("program\n") && !done.text().contains("started"), "{}", done.text());
+}
+
+#[test]
+fn an_exec_that_does_not_come_to_an_end_holds_up_others_for_a_moment_only() {
+    let killer = "#!/bin/sh\necho ready\nuntil [ -s victim ]; do sleep 0.02; done\nkill -KILL $(cat victim)\n";
+    let sandbox = Sandbox::with([("all_y.sh", STAYING), ("all_z.sh", killer)]);
+    sandbox.link("/bin/sh", "interpreter");
+    for name in ["all_w.sh", "all_x.sh"] {
+        sandbox.plugin(name, STAYING.replace("/bin/sh", &sandbox.text("interpreter")));
+    }
+    let mut running = beside_what_hangs(&sandbox, &["--control", "s", "plugins"]);
+    wait_for("all run", || running.stdout().matches("] ready").count() == 4);
+    sandbox.link("hung/sh", "other");
+    fs::rename(sandbox.path("other"), sandbox.path("interpreter")).expect("another interpreter");
+    let ask = |words: &[&str]| sandbox.launcher(words).args(["--control", "s"]).start();
+    // What is open while it is forked it has, too.
+    let mut early = connect(&sandbox);
+    let _waiting = ask(&["restart", "all_x.sh"]);
+    let status = |name: &str| ask(&["status", "--format", "json", name]).wait().records().remove(0);
+    wait_for("it was forked again", || status("all_x.sh")["restarts"].number() == 1.0);
+    assert_eq!(ask(&["restart", "all_y.sh"]).wait().status.code(), Some(0));
+    let mut answer = String::new();
+    early.write_all(b"status\n").and_then(|()| early.read_to_string(&mut answer)).expect("an answer and its end");
+    assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    // It starts still, for as long as it lives, also where the next is waited for.
+    let record = status("all_x.sh");
+    assert_eq!(record["state"], "running");
+    assert_eq!(running.stdout().matches("started all_x.sh").count(), 1);
+    let _waiting = ask(&["restart", "all_w.sh"]);
+    wait_for("another was forked again", || status("all_w.sh")["restarts"].number() == 1.0);
+    sandbox.write("victim", record["pid"].number().to_string());
+    wait_for("it has failed", || status("all_x.sh")["state"] == "failed");
+    assert_eq!(status("all_x.sh")["signal"].number(), 9.0);
+    running.close_stdin();
+    assert_eq!(running.wait_within(limit()).status.code(), Some(0));
 }
 
 #[test]
@@ -242,4 +322,28 @@ fn a_full_pipe_as_output_and_error_holds_up_no_stop() {
         assert_eq!(running.wait_within(limit()).status.code(), Some(0), "{end}");
         sandbox.assert_nothing_left(Duration::ZERO);
     }
+}
+
+/// Executes its arguments with a full socket as standard error, of which nobody reads the other end.
+const FULL_SOCKET: &str = "import os, socket, sys\n\
+    ours, theirs = socket.socketpair()\n\
+    theirs.setblocking(False)\n\
+    try:\n    \
+        while True: theirs.send(b'x' * 4096)\n\
+    except BlockingIOError: theirs.setblocking(True)\n\
+    os.set_inheritable(ours.fileno(), True)\n\
+    os.dup2(theirs.fileno(), 2)\n\
+    os.execv(sys.argv[1], sys.argv[1:])\n";
+
+#[test]
+fn a_full_socket_as_error_output_does_not_keep_the_guard_from_its_work() {
+    // What is left outlives the first of its plugin, so that there is something to say.
+    let leaving = "#!/bin/sh\ntrap '' TERM\nsetsid sleep 1000 &\necho ready\nwait\n";
+    let sandbox = Sandbox::with([("all_x.sh", leaving)]);
+    let command = ["-c", FULL_SOCKET, sandbox::LAUNCHER, "run", "--grace-period", GRACE, "plugins"];
+    let running = sandbox.command("python3", command).start();
+    running.wait_for_stdout("] ready");
+    sandbox::send("KILL", &[running.supervisor()]);
+    assert_eq!(running.wait_within(limit()).status.code(), Some(137));
+    sandbox.assert_nothing_left(Duration::ZERO);
 }

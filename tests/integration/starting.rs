@@ -57,3 +57,28 @@ fn a_plugin_can_be_looked_into_by_its_own_user_and_the_launcher_cannot() {
         assert_ne!(user, "0", "the control");
     }
 }
+
+#[test]
+fn who_may_not_have_enough_processes_ends_well_only_if_its_plugin_ran() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ran\n")]);
+    sandbox.launcher(["install", "."]).output();
+    fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o755)).expect("open to all");
+    // Root may have any number; of another user, or in a namespace of its own, there are no others.
+    let words: &[&str] = match fs::metadata("/proc/self").expect("proc").uid() {
+        0 => &["setpriv", "--reuid", "54322", "--regid", "54322", "--clear-groups"],
+        _ => &["unshare", "--user", "--map-root-user"],
+    };
+    let ended_well: Vec<bool> = (2..=8)
+        .map(|most| {
+            let launch = sandbox.command(words[0], &words[1..]).args(["prlimit", &format!("--nproc={most}")]);
+            // A warning comes first: with one thread it is the log that has it, and nobody looks for plugins.
+            let variables = ["LMCACHE_PLUGIN_LOCATIONS", "LMCACHE_RUNTIME_PLUGIN_LOCATIONS"];
+            let launch = variables.into_iter().fold(launch, |launch, name| launch.env(name, "plugins"));
+            let done = launch.args(["./lmcache-plugin-launcher", "run"]).output();
+            let ended_well = done.status.code() == Some(0);
+            assert_eq!(ended_well, done.text().contains("[all_x.sh] ran\n"), "{most}: {}", done.text());
+            ended_well
+        })
+        .collect();
+    assert!(!ended_well[0] && ended_well[6], "the control: {ended_well:?}");
+}

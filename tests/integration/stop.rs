@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::processes;
@@ -92,6 +93,7 @@ fn a_repeated_term_skips_nothing() {
     let done = running.wait();
     assert!(done.text().contains("] cleaned"), "{}", done.text());
     assert!(!done.text().contains("killed"), "{}", done.text());
+    assert_eq!(done.text().matches("[launcher] stopping: ").count(), 1, "{}", done.text());
 }
 
 /// Takes its time to end, in commands, and says so.
@@ -186,6 +188,23 @@ fn each_process_is_asked_once_and_each_that_is_killed_is_named() {
 }
 
 #[test]
+fn a_stop_that_takes_its_time_looks_around_now_and_then() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let running = sandbox.launcher(["run", "--grace-period", FOREVER, "plugins"]).start();
+    running.wait_for_stdout("] ready");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping");
+    let looks = || processes::context_switches(running.supervisor());
+    // Ten times a second, once it has been for a while.
+    wait_for("a second of few looks", || {
+        let (before, since) = (looks(), Instant::now());
+        wait_for("a second", || since.elapsed() > Duration::from_secs(1));
+        let count = looks() - before;
+        count > 0 && count < 10 * 3 * since.elapsed().as_secs().max(1)
+    });
+}
+
+#[test]
 fn who_may_not_be_signalled_is_named_and_left_behind() {
     if fs::metadata("/proc/self").expect("proc").uid() != 0 {
         // Only root can be another user as well.
@@ -198,12 +217,16 @@ fn who_may_not_be_signalled_is_named_and_left_behind() {
     let launch = sandbox.command("setpriv", without_power).args(["run", "--grace-period", "0.1", "plugins"]);
     let running = launch.start();
     let other = sandbox.wait_for_file("other").trim().parse().expect("a pid");
+    let since = Instant::now();
     running.signal("TERM");
     let done = running.wait();
     assert_eq!(done.status.code(), Some(1));
+    // What is in the kernel for a moment only is not left behind.
+    assert!(since.elapsed() > Duration::from_secs(5), "{:?}", since.elapsed());
     let warnings: Vec<String> = done.lines_of("launcher").into_iter().filter(|line| line.contains("warning")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains(&format!("pid {other}")), "{}", done.text());
     assert!(processes::is_alive(other));
+    assert_eq!(done.stderr, "", "nobody tries it a second time");
     sandbox::send("KILL", &[other]);
 }
 
@@ -312,4 +335,47 @@ fn what_is_left_late_in_a_stop_is_asked_to_end_as_well() {
     sandbox.wait_for_file("left");
     assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
     sandbox.assert_nothing_left(Duration::ZERO);
+}
+
+#[test]
+fn after_the_programs_end_signals_are_the_launchers_and_change_nothing_but_the_haste() {
+    let sandbox = Sandbox::with([("all_deaf.sh", DEAF)]);
+    let program = ["plugins", "--", "sh", "-c", "read end; exit 3"];
+    let launch = sandbox.launcher(["run", "--grace-period", FOREVER]).args(program);
+    let mut running = launch.stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    let pids = [running.pid(), running.supervisor()];
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    for signal in ["USR1", "HUP", "TERM", "TERM", "INT"] {
+        running.signal(signal);
+        wait_for("it has heard", || processes::pending_signals(running.pid()) == 0);
+        processes::wait_for_sleep(signal, &pids);
+    }
+    assert!(running.is_running());
+    running.signal("QUIT");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    let notices = done.lines_of("launcher").into_iter().filter(|line| !line.starts_with("killed"));
+    let words: Vec<String> = notices.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(words, ["started", "exited", "stopping:", "exited", "stopped"], "{}", done.text());
+}
+
+#[test]
+fn who_shares_the_group_of_a_killed_launcher_with_its_program_lives() {
+    let sandbox = Sandbox::new();
+    sandbox.write("program", "trap '' TERM\necho program\nwhile :; do sleep 0.05; done\n");
+    // Without job control all are one group. Some of the launchers are reaped before their supervisors look.
+    let script = "for n in 1 2 3 4 5 6 7 8; do\n\
+        \"$LAUNCHER\" run --grace-period 0.1 -- sh program &\nlaunchers=\"$launchers $!\"\ndone\n\
+        read line\nkill -KILL $launchers\nwait\necho all killed\nread line\necho \"$line\"\nexit 5\n";
+    let mut running = sandbox.command("setsid", ["bash", "-c", script]).stdin(Stdio::piped()).start();
+    wait_for("all run", || running.stdout().matches("program\n").count() == 8);
+    running.write("kill them\n");
+    running.wait_for_stdout("all killed\n");
+    wait_for("they have gone", || !sandbox.living().iter().any(|process| process.command == "sh program "));
+    assert!(running.stdout().contains("[launcher] killed pid "));
+    running.write("go on\n");
+    let done = running.wait();
+    assert_eq!((done.status.code(), done.text().lines().last()), (Some(5), Some("go on")));
 }

@@ -124,6 +124,24 @@ fn job_control_does_not_wedge_the_program() {
 }
 
 #[test]
+fn a_program_that_is_stopped_and_continued_takes_the_launcher_along() {
+    let sandbox = Sandbox::new();
+    let program = "echo $$; until [ -e go ]; do sleep 0.02; done; exit 3";
+    let running = sandbox.launcher(["run", "--", "sh", "-c", program]).start();
+    wait_for("it runs", || running.stdout().ends_with('\n'));
+    let program = running.stdout().trim().parse().expect("a pid");
+    let is_stopped = || processes::read(running.pid()).is_some_and(|process| process.state == 'T');
+    for _ in 0..3 {
+        crate::sandbox::send("STOP", &[program]);
+        wait_for("the launcher is stopped, too", is_stopped);
+        crate::sandbox::send("CONT", &[program]);
+        wait_for("the launcher goes on, too", || !is_stopped());
+    }
+    sandbox.write("go", "");
+    assert_eq!(running.wait().status.code(), Some(3));
+}
+
+#[test]
 fn a_job_in_the_background_comes_to_the_foreground() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     sandbox.write("program.sh", "#!/bin/sh\necho begun\nread line\necho \"got $line\"\nexit 8\n");

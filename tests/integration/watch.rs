@@ -130,7 +130,11 @@ fn the_configuration_and_what_it_names_are_watched() {
     sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one\n");
     running.wait_for_stdout("not reloaded, nothing was changed");
     sandbox.write("etc/lmcache.yaml", "runtime_plugin_locations: [one,\n");
-    wait_for("it is told again", || running.stdout().matches("not reloaded, nothing was changed").count() == 2);
+    let times_refused = || running.stdout().matches("not reloaded, nothing was changed").count();
+    wait_for("it is told again", || times_refused() == 2);
+    // Meanwhile the locations from before are watched.
+    rename_over(&sandbox, "one/all_one.sh", &plugin("v2"));
+    wait_for("it is told once more", || times_refused() == 3);
     let text = "runtime_plugin_locations: [two.sh]\nextra_config: {plugin.launcher.watch: true}\n";
     rename_over(&sandbox, "etc/lmcache.yaml", text);
     runs(&running, "two.sh", "v1");

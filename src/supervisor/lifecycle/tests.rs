@@ -307,3 +307,16 @@ fn a_wish_for_now_begins_the_backoff_anew() {
         assert_eq!(backoff == Backoff::default(), is_new, "{wish:?}");
     }
 }
+
+#[test]
+fn a_run_of_a_minute_begins_the_backoff_anew() {
+    let noon = noon();
+    for (ran, delay) in [(59, 2), (60, 1)] {
+        let mut backoff = Backoff::default();
+        backoff.delay(Duration::ZERO);
+        let running = State::Running { leader: 7, since: noon - ran * SECOND };
+        let ended = Event::LeaderEnded(Change::Exited(0));
+        let (_, acts) = step(running, ended, rules(Restart::Always, false), &mut backoff, noon);
+        assert!(acts.contains(&Act::SayRestarting(delay * SECOND)), "{ran}: {acts:?}");
+    }
+}

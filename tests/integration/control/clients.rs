@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{RUNS, asked, connect, exchange, of, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
-use crate::sandbox::{self, Sandbox, wait_for};
+use crate::sandbox::{self, PATIENCE, Sandbox, wait_for};
 
 #[test]
 fn a_launcher_that_does_not_answer_is_not_waited_for() {
@@ -69,6 +69,67 @@ fn two_hundred_ask_at_once() {
         client.read_to_string(&mut answer).expect("answered");
         assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
     }
+    // One after another, each of whom is let in at once.
+    let since = Instant::now();
+    (0..100).for_each(|_| drop(exchange(&sandbox, b"status\n")));
+    assert!(since.elapsed() < PATIENCE, "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_request_has_at_most_64_kib() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    let running = run(&sandbox, &[]).start();
+    running.wait_for_stdout("ready");
+    for (blanks, is_answered) in [(65_536 - "status".len(), true), (70_000, false)] {
+        let answer = exchange(&sandbox, format!("status{}\n", " ".repeat(blanks)).as_bytes());
+        let last = answer.last().expect("an answer");
+        assert_eq!(last["ok"], Json::Bool(is_answered), "{blanks}");
+        assert!(is_answered || last["error"] == "the request is too long", "{last:?}");
+    }
+}
+
+#[test]
+fn who_reads_slowly_has_all_of_a_long_answer() {
+    const PLUGINS: usize = 250;
+    let sandbox = Sandbox::new();
+    // More than a socket holds.
+    let directory = [["d"; 200].concat(), ["e"; 200].concat(), ["f"; 200].concat()].join("/");
+    for n in 0..PLUGINS {
+        sandbox.plugin(format!("{directory}/all_{n:0240}.sh"), "#!/bin/sh\n");
+    }
+    let running = run(&sandbox, &["--watch"]).start();
+    wait_for("all have ended", || running.stdout().matches(": status 0\n").count() == PLUGINS);
+    let mut clients = [connect(&sandbox), connect(&sandbox)];
+    clients.iter_mut().for_each(|client| client.write_all(b"status\n").expect("sent"));
+    exchange(&sandbox, b"status all\n");
+    let read = |client: &mut UnixStream| {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer and its end");
+        answer
+    };
+    for client in &mut clients {
+        let answer = read(client);
+        assert!(answer.len() > 250_000 && answer.ends_with("{\"ok\":true}\n"), "{}", answer.len());
+        assert_eq!(answer.matches("\"state\":\"ended\"").count(), PLUGINS);
+    }
+    // Of many who do not read, those who came first make room; who has not asked yet takes none.
+    let mut silent = connect(&sandbox);
+    let memory = || processes::status_figure(running.supervisor(), "VmRSS");
+    let before = memory();
+    let mut crowd: Vec<UnixStream> = (0..40).map(|_| connect(&sandbox)).collect();
+    crowd.iter_mut().for_each(|client| client.write_all(b"status\n").expect("sent"));
+    exchange(&sandbox, b"status all\n");
+    assert!(memory() < before + 4096, "{} kB", memory() - before);
+    assert!(!read(&mut crowd[0]).ends_with("{\"ok\":true}\n"));
+    assert!(crowd[35..].iter_mut().all(|client| read(client).ends_with("{\"ok\":true}\n")));
+    silent.write_all(b"status all\n").expect("sent");
+    assert!(read(&mut silent).contains("there is no plugin"));
+    // Who goes away in between is not heard of again.
+    let mut leaving = connect(&sandbox);
+    leaving.write_all(b"status\n").expect("sent");
+    exchange(&sandbox, b"status all\n");
+    drop(leaving);
+    processes::wait_for_sleep("nobody has news", &[running.pid(), running.supervisor()]);
 }
 
 #[test]
@@ -119,18 +180,19 @@ fn who_waits_for_an_answer_is_not_pushed_out_by_those_who_ask_nothing() {
     let mut waits = connect(&sandbox);
     waits.write_all(b"stop all_x.sh\n").expect("sent");
     wait_for_state(&sandbox, "all_x.sh", "stopping");
-    let crowd: Vec<UnixStream> = (0..400).map(|_| connect(&sandbox)).collect();
+    let mut crowd: Vec<UnixStream> = (0..400).map(|_| connect(&sandbox)).collect();
     let mut answer = String::new();
     waits.read_to_string(&mut answer).expect("answered");
     assert!(answer.ends_with("{\"ok\":true}\n"), "{answer}");
-    drop(crowd);
+    // The control: of the crowd the first has been let go.
+    assert_eq!(crowd[0].read(&mut [0]).expect("an end"), 0);
 }
 
 #[test]
 fn what_all_together_may_wait_for_is_bounded() {
-    const PLUGINS: usize = 100;
-    // So many plugins may be waited for.
-    const MOST: usize = 16 * 1024;
+    const PLUGINS: usize = 128;
+    // So many may ask for all of them.
+    const MOST: usize = 16 * 1024 / PLUGINS;
     let deaf = "#!/bin/sh\ntrap '' TERM\necho ready\nwhile :; do sleep 0.1; done\n";
     let sandbox = Sandbox::with([("all_deaf.sh", deaf)]);
     let others: Vec<String> = (1..PLUGINS).map(|n| format!("all_{n}.sh")).collect();
@@ -138,12 +200,16 @@ fn what_all_together_may_wait_for_is_bounded() {
     let running = run(&sandbox, &["--grace-period", "600"]).start();
     wait_for("all others have ended", || running.stdout().matches(": status 0\n").count() == PLUGINS - 1);
     let request = format!("stop all_deaf.sh {}\n", others.join(" "));
-    let mut clients: Vec<UnixStream> = (0..MOST / PLUGINS + 2).map(|_| connect(&sandbox)).collect();
+    let mut clients: Vec<UnixStream> = (0..MOST + 2).map(|_| connect(&sandbox)).collect();
     clients.iter_mut().for_each(|client| client.write_all(request.as_bytes()).expect("sent"));
-    for client in &mut clients[MOST / PLUGINS..] {
+    for client in &mut clients[MOST..] {
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("answered");
         assert_eq!(answer, "{\"ok\":false,\"error\":\"too many requests are being carried out\"}\n");
+    }
+    for client in &mut clients[..MOST] {
+        client.set_nonblocking(true).expect("set");
+        assert!(client.read(&mut [0]).is_err(), "it waits still");
     }
     // Who asks only how things are waits for nothing.
     assert_eq!(of(&sandbox, "all_deaf.sh")["state"], "stopping");
@@ -236,6 +302,15 @@ fn another_user_is_not_answered() {
     assert_eq!(refused.text(), "");
     assert!(refused.stderr.contains("the launcher at"), "it is there: {}", refused.stderr);
     asked(&sandbox, 0, "status", &[]);
+}
+
+#[test]
+fn root_is_answered_whoever_runs_the_launcher() {
+    let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
+    sandbox.mode("", 0o777);
+    let running = crate::secrets::as_an_ordinary_user(&sandbox, "exec \"$0\" run --control s plugins").start();
+    running.wait_for_stdout("ready");
+    asked(&sandbox, 0, "status", &["all_x.sh"]);
 }
 
 #[test]

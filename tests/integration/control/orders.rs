@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use super::{LEAVES, RUNS, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
+use super::{LEAVES, RUNS, ask, asked, child_of, connect, exchange, of, plugins, run, wait_for_state};
 use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{self, Sandbox, wait_for};
@@ -69,6 +70,17 @@ fn restart_answers_when_the_new_one_runs() {
 }
 
 #[test]
+fn one_in_backoff_does_not_run_and_is_started_at_once() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n[ -e go ] || exit 3\nexec sleep 1000\n")]);
+    let running = run(&sandbox, &["--restart", "always"]).start();
+    // Long enough to ask in.
+    running.wait_for_stdout("[launcher] restarting all_x.sh in 4 s");
+    sandbox.write("go", "");
+    let started = asked(&sandbox, 0, "start", &["all_x.sh"]).text();
+    assert!(started.contains("running") && !started.contains("runs already"), "{started}");
+}
+
+#[test]
 fn what_a_client_wants_is_done_whether_or_not_it_waits() {
     let sandbox = Sandbox::with([("all_x.sh", RUNS)]);
     let running = run(&sandbox, &[]).start();
@@ -111,6 +123,15 @@ fn names_are_those_of_the_log_and_near_ones_are_suggested() {
     }
     // All or nothing.
     assert_eq!(of(&sandbox, "b/all_x.sh")["state"], "running");
+}
+
+#[test]
+fn where_there_is_no_plugin_at_all_a_name_is_told_so() {
+    let sandbox = Sandbox::new();
+    let _running = run(&sandbox, &["--watch"]).start();
+    wait_for("it answers", || ask(&sandbox, "status", &[]).status.code() == Some(0));
+    let refused = asked(&sandbox, 1, "stop", &["all_x.sh"]);
+    assert!(refused.stderr.ends_with("there is no plugin `all_x.sh`: none runs here\n"), "{}", refused.stderr);
 }
 
 #[test]
@@ -160,7 +181,10 @@ fn reload_says_what_came_of_it() {
     // A changed one is told to all.
     sandbox.write("lmcache.yaml", "plugin_locations: [plugins]\nchunk_size: 1\n");
     assert_eq!(reload(), "reloaded: 0 started, 3 restarted, 0 stopped, 0 unchanged\n");
-    assert_ne!(of(&sandbox, "all_same.sh")["pid"].number(), pid);
+    wait_for("another one runs", || {
+        let record = of(&sandbox, "all_same.sh");
+        record.has("pid") && record["pid"].number() != pid
+    });
 }
 
 #[test]
@@ -215,4 +239,49 @@ fn a_launcher_that_is_being_stopped_says_so_and_changes_nothing() {
     }
     assert_eq!(of(&sandbox, "all_x.sh")["state"], "stopping");
     assert!(running.is_running());
+}
+
+#[test]
+fn who_waits_for_a_plugin_is_answered_also_where_everything_stops_meanwhile() {
+    let cleaner = "#!/bin/bash\ntrap 'until [ -e go ]; do sleep 0.02; done; exit' TERM\necho ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_x.sh", cleaner)]);
+    let running = run(&sandbox, &["--grace-period", "600"]).start();
+    running.wait_for_stdout("ready");
+    let mut client = connect(&sandbox);
+    client.write_all(b"stop all_x.sh\n").expect("sent");
+    wait_for_state(&sandbox, "all_x.sh", "stopping");
+    running.signal("TERM");
+    running.wait_for_stdout("[launcher] stopping: SIGTERM");
+    sandbox.write("go", "");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer and its end");
+    assert!(answer.contains("\"state\":\"stopped\"") && answer.ends_with("{\"ok\":true}\n"), "{answer}");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn who_is_being_removed_when_the_program_ends_keeps_its_grace_period() {
+    let cleaner = "#!/bin/bash\ntrap 'touch asked; until [ -e go ]; do sleep 0.02; done; echo cleaned; exit 0' TERM\n\
+        echo ready\nwhile :; do sleep 0.02; done\n";
+    let sandbox = Sandbox::with([("all_cleaner.sh", cleaner), ("all_x.sh", "#!/bin/sh\nexec sleep 1000\n")]);
+    let general = "extra_config:\n  plugin.launcher.grace_period: 0.1\n";
+    sandbox.write("lmcache.yaml", format!("{general}  plugin.all_cleaner.grace_period: 600\n"));
+    let options =
+        ["run", "--control", "s", "--config", "lmcache.yaml", "plugins", "--", "sh", "-c", "read end; exit 3"];
+    let mut running = sandbox.launcher(options).stdin(Stdio::piped()).start();
+    running.wait_for_stdout("] ready");
+    fs::remove_file(sandbox.path("plugins/all_cleaner.sh")).expect("removed");
+    // From now on no plugin that is found has a long one.
+    sandbox.write("lmcache.yaml", general);
+    assert_eq!(sandbox.launcher(["reload", "--control", "s"]).output().status.code(), Some(0));
+    wait_for("it is asked", || sandbox.path("asked").exists());
+    running.close_stdin();
+    running.wait_for_stdout("stopping: the program ended");
+    // What the guard gives a supervisor beyond that is three seconds.
+    let since = Instant::now();
+    wait_for("the general one is long over", || since.elapsed() > Duration::from_millis(3_500));
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(3));
+    assert!(done.lines_of("all_cleaner.sh").ends_with(&["cleaned".to_owned()]), "{}", done.text());
 }

@@ -1,8 +1,10 @@
 //! Who reads the log: slow readers, stalled ones, those that are gone, and none.
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use crate::sandbox::{self, Sandbox};
+use crate::processes;
+use crate::sandbox::{self, Running, Sandbox, wait_for};
 
 #[test]
 fn a_slow_reader_slows_the_plugin_down_and_loses_nothing() {
@@ -63,4 +65,93 @@ fn a_standard_output_that_takes_nothing_keeps_no_plugin_from_running() {
         );
         std::fs::remove_file(sandbox.path("ran")).expect("it was there");
     }
+}
+
+/// Runs its arguments with a standard output that is full.
+const FULL: &str = "use Fcntl;\n\
+    fcntl STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK;\n\
+    1 while syswrite STDOUT, \"\\n\" x 4096;\n\
+    fcntl STDOUT, F_SETFL, O_WRONLY;\n\
+    exec @ARGV or die;\n";
+
+const LAST_WORDS: &str = "#!/bin/sh\necho last words\necho yes >said\n";
+
+/// A launcher whose plugin has ended, with all that it left behind, and whose reader has not come for the last words.
+fn at_its_last_words<'s>(sandbox: &'s Sandbox, grace_period: &str) -> Running<'s> {
+    let options = ["run", "--quiet", "--parent-fd", "0", "--grace-period", grace_period, "plugins"];
+    let launch = sandbox.command("perl", ["-e", FULL, sandbox::LAUNCHER]).args(options);
+    let running = launch.unread().stdin(Stdio::piped()).start();
+    let supervisor = running.supervisor();
+    sandbox.wait_for_file("said");
+    wait_for("nothing is left below it", || processes::children_of(supervisor).is_empty());
+    processes::wait_for_sleep("it waits for its reader", &[supervisor]);
+    running
+}
+
+fn assert_has_last_words(mut running: Running<'_>, how: &str) {
+    running.read_on();
+    let done = running.wait();
+    assert_eq!(done.lines_of("all_x.sh"), ["last words"], "{how}");
+}
+
+#[test]
+fn last_words_of_who_was_not_asked_to_stop_wait_for_ever() {
+    // It leaves somebody behind who has to be killed.
+    let left = "#!/bin/bash\n(trap '' TERM; while :; do sleep 0.1; done) >/dev/null 2>&1 &\n";
+    let sandbox = Sandbox::with([("all_x.sh", &*[left, LAST_WORDS].concat())]);
+    let running = at_its_last_words(&sandbox, "0.1");
+    // The guard gives a supervisor that is to stop the grace period and three seconds.
+    let since = Instant::now();
+    wait_for("a stop on request would be over", || since.elapsed() > Duration::from_millis(4_500));
+    assert_has_last_words(running, "not asked");
+}
+
+#[test]
+fn who_stops_a_launcher_at_its_last_words_leaves_them_the_grace_period() {
+    for how in ["TERM", "TERM to the supervisor", "the parent ends", "the guard is killed"] {
+        for grace_period in ["600", "0.5"] {
+            let sandbox = Sandbox::with([("all_x.sh", LAST_WORDS)]);
+            let mut running = at_its_last_words(&sandbox, grace_period);
+            let supervisor = running.supervisor();
+            match how {
+                "TERM" => running.signal("TERM"),
+                "TERM to the supervisor" => sandbox::send("TERM", &[supervisor]),
+                "the parent ends" => running.close_stdin(),
+                _ => running.signal("KILL"),
+            }
+            if grace_period == "600" {
+                processes::wait_for_sleep(how, &[supervisor]);
+                assert_has_last_words(running, how);
+                continue;
+            }
+            let limit = Duration::from_millis(500) + sandbox::margin();
+            if how != "the guard is killed" {
+                // Not killed by the guard, which waits for three seconds more.
+                assert_eq!(running.wait_within(limit).status.code(), Some(0), "{how}");
+            }
+            sandbox.assert_nothing_left(limit);
+        }
+    }
+}
+
+#[test]
+fn only_a_second_signal_from_the_keyboard_skips_the_last_words() {
+    let sandbox = Sandbox::with([("all_x.sh", LAST_WORDS)]);
+    let mut running = at_its_last_words(&sandbox, "600");
+    let pids = [running.pid(), running.supervisor()];
+    let wait_until_heard = |what| {
+        wait_for(what, || pids.iter().all(|pid| processes::pending_signals(*pid) == 0));
+        processes::wait_for_sleep(what, &pids);
+    };
+    running.signal("INT");
+    wait_until_heard("the first");
+    for pid in pids {
+        sandbox::send("TERM", &[pid]);
+        wait_until_heard("one that asks for no haste");
+    }
+    running.close_stdin();
+    wait_until_heard("the parent's end");
+    assert!(running.is_running());
+    running.signal("INT");
+    assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
 }

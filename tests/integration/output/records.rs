@@ -8,6 +8,7 @@ use crate::sandbox::{Sandbox, wait_for};
 fn json_records_have_time_event_plugin_and_their_own_fields() {
     let plugin = "#!/bin/sh\necho hello\necho \"child of $PPID\"\nexit 3\n";
     let sandbox = Sandbox::with([("all_x.sh", plugin), ("worker_y.sh", "#!/bin/sh\nkill -TERM $$\n")]);
+    sandbox.plugin("scheduler_z.sh", "#!/bin/sh\n");
     let done = sandbox.run_json(&["--role", "worker"]).output();
     assert_eq!(done.stderr, "");
     let records = done.records();
@@ -27,6 +28,7 @@ fn json_records_have_time_event_plugin_and_their_own_fields() {
     assert!(of("output", "all_x.sh")["message"] == "hello");
     assert!(of("exited", "all_x.sh")["code"] == 3.0);
     assert!(of("exited", "worker_y.sh")["signal"] == 15.0);
+    assert_eq!(of("skipped", "scheduler_z.sh")["reason"], "for role scheduler; this is worker");
     let at = |event: &str| records.iter().rposition(|r| r["event"] == event && r["plugin"] == "all_x.sh");
     assert!(at("started") < at("output") && at("output") < at("exited"));
 }

@@ -32,6 +32,17 @@ fn a_document_is_refused_even_where_the_locations_come_from_elsewhere() {
 }
 
 #[test]
+fn a_file_that_was_typed_is_refused_even_where_all_comes_from_elsewhere() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
+    sandbox.write("lmcache.yaml", "a: 1\nb: *nowhere\n");
+    for name in ["LMCACHE_RUNTIME_PLUGIN_CONFIG", "LMCACHE_PLUGIN_CONFIG"] {
+        let launch = sandbox.launcher(["run", "--config", "lmcache.yaml", "plugins"]).env(name, "{}");
+        launch.output().assert_refused(&["lmcache.yaml:2:4"]);
+    }
+    assert!(!sandbox.path("started").exists());
+}
+
+#[test]
 fn locations_that_are_no_paths_are_refused() {
     let sandbox = Sandbox::new();
     for value in ["7", "true", "{\"a\": 1}", "[\"a\", 7]", "[[\"a\"]]", "[null]", "[\"\"]"] {

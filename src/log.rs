@@ -8,6 +8,8 @@ mod frame;
 mod pump;
 mod queue;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use crate::answer::complain;
 use crate::columns::columns;
@@ -23,7 +25,7 @@ use queue::{Order, Queue};
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, PipeReader, PipeWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,6 +103,13 @@ pub fn claim_descriptor(number: i32) -> Result<(), Error> {
     Err(Error::Usage(format!("`--log-fd {number}`: descriptor {number} {problem}; the shell opens it: {number}>FILE")))
 }
 
+/// How records look where they go to a terminal, or do not.
+fn look(plain: Look, is_terminal: bool, variable: impl Fn(&str) -> OsString) -> Look {
+    let is_terminal = is_terminal && plain.format == Format::Text;
+    let has_colour = is_terminal && variable("TERM") != "dumb" && variable("NO_COLOR").is_empty();
+    Look { is_terminal, has_colour, ..plain }
+}
+
 impl Log {
     /// The log goes to the descriptor of that number, which no child inherits unless it is one of the standard streams. How
     /// records are written is settled here: a log does not change its format half-way.
@@ -109,11 +118,11 @@ impl Log {
     /// EBADF, EMFILE, ENOMEM.
     pub fn open(number: i32, settings: &Settings) -> io::Result<Log> {
         let output = sys::duplicate_descriptor(number)?;
-        let is_terminal = settings.format == Format::Text && output.is_terminal();
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let look =
-            Look { is_terminal, has_colour: is_terminal && !is_dumb && !is_set("NO_COLOR"), ..Look::plain(settings) };
+        let look = look(Look::plain(settings), output.is_terminal(), |name| std::env::var_os(name).unwrap_or_default());
+        Log::new(output, look)
+    }
+
+    fn new(output: OwnedFd, look: Look) -> io::Result<Log> {
         let queue = Arc::new(Mutex::new(Queue::new(look)));
         let (woken, wake) = io::pipe()?;
         let (ended, end) = io::pipe()?;

@@ -93,3 +93,43 @@ pub fn seconds(duration: Duration) -> String {
     let text = format!("{}.{:03}", duration.as_secs(), duration.subsec_millis());
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_object_on_a_line_of_its_own() {
+        assert_eq!(Record::empty().end(), b"{}\n");
+        let record = Record::empty()
+            .text("text", "a \"b\"\n")
+            .bytes("bytes", b"\xff")
+            .number("number", -7)
+            .flag("yes", true)
+            .flag("no", false)
+            .count("count", u64::MAX)
+            .duration("duration", Duration::from_millis(1500))
+            .list("list", &["one", "t\\wo", "three"])
+            .list("nothing", &[""; 0]);
+        let expected = "{\"text\":\"a \\\"b\\\"\\n\",\"bytes\":\"\u{fffd}\",\"number\":-7,\"yes\":true,\"no\":false,\
+                        \"count\":18446744073709551615,\"duration\":1.5,\"list\":[\"one\",\"t\\\\wo\",\"three\"],\
+                        \"nothing\":[]}\n";
+        assert_eq!(String::from_utf8(record.end()).unwrap(), expected);
+    }
+
+    #[test]
+    fn seconds_have_three_decimals_at_most() {
+        for (microseconds, expected) in [
+            (0, "0"),
+            (999, "0"),
+            (1_999, "0.001"),
+            (100_000, "0.1"),
+            (1_000_000, "1"),
+            (1_500_000, "1.5"),
+            (10_000_000, "10"),
+            (100_020_000, "100.02"),
+        ] {
+            assert_eq!(seconds(Duration::from_micros(microseconds)), expected);
+        }
+    }
+}

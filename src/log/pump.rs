@@ -1,6 +1,8 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
 mod alone;
+#[cfg(test)]
+mod tests;
 
 use super::bar::Bar;
 use super::frame::{Frame, Framed};
@@ -43,8 +45,8 @@ pub struct Pump {
     epoll: Arc<Epoll>,
     /// epoll(7) can be waited for.
     has_epoll: bool,
-    /// How many sources epoll(7) does not watch.
-    polled: usize,
+    /// Some source came that epoll(7) does not watch.
+    has_polled: bool,
     look: Look,
     sources: Numbered<u64, Followed>,
     /// The order to end has come.
@@ -110,7 +112,7 @@ impl Pump {
             has_epoll: has_epoll.is_ok(),
             look,
             sources: Numbered::new(),
-            polled: 0,
+            has_polled: false,
             is_over: false,
             bars: Vec::new(),
             time: Timestamp::default(),
@@ -144,41 +146,40 @@ impl Pump {
         self.flush();
         let mut ready = Vec::new();
         while !self.is_over {
-            if self.read_alone() {
-                continue;
+            if !self.read_alone() {
+                self.turn(&mut ready);
             }
-            let is_large = self.is_large();
-            let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
-            let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
-            self.wait(&mut ready, timeout);
-            if ready.is_empty() && is_large {
-                self.calm_down();
-            }
-            // Among the orders is what tells of a pipe that nobody knows yet.
-            if ready.iter().any(|token| self.sources.get(token).is_none()) {
-                self.carry_out(None);
-            }
-            for token in ready.iter().filter(|token| **token != WAKE) {
-                if !self.is_over {
-                    self.read(*token);
-                }
-            }
-            if !self.bars.is_empty() {
-                self.show_bars();
-            }
-            self.flush();
         }
         self.end()
     }
 
-    /// Whether it holds more memory than a quiet log needs.
-    fn is_large(&self) -> bool {
-        self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large()
+    /// Waits for news, and does what there is to do.
+    fn turn(&mut self, ready: &mut Vec<u64>) {
+        let is_large = self.is_large();
+        let until_bar = self.bars.iter().map(|(_, due)| due.saturating_duration_since(Instant::now())).min();
+        let timeout = is_large.then_some(CALM).into_iter().chain(until_bar).min();
+        self.wait(ready, timeout);
+        if ready.is_empty() && is_large {
+            self.calm_down();
+        }
+        // Among the orders is what tells of a pipe that nobody knows yet.
+        if ready.iter().any(|token| self.sources.get(token).is_none()) {
+            self.carry_out(None);
+        }
+        for token in ready.iter().filter(|token| **token != WAKE) {
+            if !self.is_over {
+                self.read(*token);
+            }
+        }
+        if !self.bars.is_empty() {
+            self.show_bars();
+        }
+        self.flush();
     }
 
     /// Waits for the tokens of pipes that are ready.
     fn wait(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) {
-        if self.has_epoll && self.polled == 0 {
+        if self.has_epoll && !self.has_polled {
             let Err(error) = self.epoll.wait(ready, timeout) else { return };
             self.has_epoll = false;
             self.warn(&format!("plugins' output is read by poll(2): epoll_wait: {}", plain(&error)));
@@ -192,9 +193,7 @@ impl Pump {
         ready.clear();
         match sys::wait_any_readable(&fds, timeout) {
             Ok(is_ready) => {
-                if self.has_epoll && is_ready.last() == Some(&true) {
-                    let _ = self.epoll.wait(ready, Some(Duration::ZERO));
-                }
+                let _ = self.epoll.wait(ready, Some(Duration::ZERO));
                 ready.extend(tokens.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready).map(|(token, _)| *token));
             }
             Err(_) => {
@@ -219,7 +218,7 @@ impl Pump {
                 Order::Poll { token } => {
                     if let Some(followed) = self.sources.get_mut(&token) {
                         followed.is_polled = true;
-                        self.polled += 1;
+                        self.has_polled = true;
                     }
                 }
                 Order::Settle { plugin, time, record } => {
@@ -292,7 +291,7 @@ impl Pump {
         let count = match sys::read(followed.source.pipe.as_fd(), &mut self.input) {
             Ok(0) => return Got::End,
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::Interrupted => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 return Got::NothingNow;
             }
             Err(_) if followed.failures < MOST_FAILURES => {
@@ -356,10 +355,7 @@ impl Pump {
         self.log_unfinished(token, time);
         let Some(followed) = self.sources.remove(&token) else { return };
         self.bars.retain(|(of, _)| *of != token);
-        self.polled -= usize::from(followed.is_polled);
-        if !followed.is_polled {
-            self.epoll.remove(followed.source.pipe.as_fd());
-        }
+        self.epoll.remove(followed.source.pipe.as_fd());
     }
 
     /// Logs what plugins wrote until now. Bounded by what its pipes hold: something it left behind may write for ever.
@@ -399,6 +395,11 @@ impl Pump {
         self.errors.flush();
     }
 
+    /// Whether it holds more memory than a quiet log needs.
+    fn is_large(&self) -> bool {
+        self.input.len() > SMALL_BUFFER || self.output.is_large() || self.errors.is_large()
+    }
+
     fn calm_down(&mut self) {
         self.input = vec![0; SMALL_BUFFER];
         self.output.calm_down();
@@ -432,88 +433,5 @@ impl Followed {
         pass(&mut self.splitter, &mut lines);
         self.source.counters.lines.fetch_add(lines.count, Ordering::Relaxed);
         lines.count
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::Counters;
-    use std::io::Write;
-
-    /// What is logged of a pipe by a pump that was changed so.
-    fn pumped(change: impl FnOnce(&mut Pump), is_polled: bool) -> String {
-        let look =
-            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-        let queue = Arc::new(Mutex::new(Queue::new(look)));
-        let (woken, mut wake) = io::pipe().unwrap();
-        let (mut logged, output) = io::pipe().unwrap();
-        let epoll = Arc::new(Epoll::new().unwrap());
-        let mut pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output.into(), look).unwrap();
-        change(&mut pump);
-        let (pipe, mut plugin) = io::pipe().unwrap();
-        if !is_polled {
-            epoll.add(pipe.as_fd(), 1).unwrap();
-        }
-        let source = Source {
-            plugin: 0,
-            name: "x".into(),
-            pipe: Arc::new(pipe),
-            stream: Stream::Merged,
-            counters: Arc::new(Counters::default()),
-        };
-        let frame = Frame::new(&source, &look);
-        queue.lock().unwrap().push(Order::Follow { token: 1, source, frame });
-        if is_polled {
-            queue.lock().unwrap().push(Order::Poll { token: 1 });
-        }
-        wake.write_all(&[0]).unwrap();
-        let thread = thread::spawn(move || pump.run());
-        let mut first = [0; 8];
-        plugin.write_all(b"one\n").unwrap();
-        logged.read_exact(&mut first).unwrap();
-        plugin.write_all(b"two").unwrap();
-        {
-            let mut queue = queue.lock().unwrap();
-            queue.push(Order::Finish { time: Timestamp::default() });
-            queue.is_woken = true;
-            wake.write_all(&[0]).unwrap();
-        }
-        assert!(!thread.join().unwrap());
-        let mut rest = String::new();
-        logged.read_to_string(&mut rest).unwrap();
-        String::from_utf8_lossy(&first).into_owned() + &rest
-    }
-
-    #[test]
-    fn a_pipe_is_read_whatever_watches_it() {
-        assert_eq!(pumped(|_| (), false), "[x] one\n[x] two\n");
-        assert_eq!(pumped(|_| (), true), "[x] one\n[x] two\n", "epoll_ctl was refused");
-        assert_eq!(pumped(|pump| pump.has_epoll = false, false), "[x] one\n[x] two\n", "epoll_wait was refused");
-    }
-
-    #[test]
-    fn how_many_notices_found_no_room_is_said_behind_those_that_did() {
-        let look =
-            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-        let queue = Arc::new(Mutex::new(Queue::new(look)));
-        let (woken, mut wake) = io::pipe().unwrap();
-        let (mut logged, output) = io::pipe().unwrap();
-        let pump = Pump::new(Arc::clone(&queue), woken, Arc::new(Epoll::new().unwrap()), output.into(), look).unwrap();
-        let said = [&[b'x'; 99_999][..], b"\n"].concat();
-        {
-            let mut queue = queue.lock().unwrap();
-            (0..100).for_each(|_| queue.push(Order::Write(said.clone())));
-            queue.push(Order::Finish { time: Timestamp::default() });
-            queue.is_woken = true;
-            wake.write_all(&[0]).unwrap();
-        }
-        let thread = thread::spawn(move || pump.run());
-        let mut text = String::new();
-        logged.read_to_string(&mut text).unwrap();
-        assert!(!thread.join().unwrap());
-        let kept = text.lines().filter(|line| line.starts_with('x')).count();
-        let told = format!("[launcher] warning: {} notices lost: nobody read the log", 100 - kept);
-        assert!(kept < 100 && text.lines().last() == Some(&told), "{kept}: {:?}", text.lines().last());
     }
 }

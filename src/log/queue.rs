@@ -125,6 +125,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Stream;
 
     #[test]
     fn what_waits_for_a_stalled_reader_is_bounded_and_what_is_dropped_is_counted() {
@@ -142,6 +143,32 @@ mod tests {
         assert!(matches!(taken.orders.last(), Some(Order::Finish { .. })), "what is no record is never dropped");
         assert_eq!(taken.dropped, MOST_WAITING / 1024 + 1);
         assert_eq!(queue.take().dropped, 0, "told once");
+    }
+
+    #[test]
+    fn a_few_records_are_little_and_a_pipe_is_not() {
+        let look =
+            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
+        let mut queue = Queue::new(look);
+        assert!(queue.is_little());
+        queue.push(Order::Write(vec![b'x'; 4095]));
+        queue.push(Order::Settle { plugin: 1, time: Timestamp::default(), record: b"\n".to_vec() });
+        queue.push(Order::Finish { time: Timestamp::default() });
+        assert!(queue.is_little());
+        queue.push(Order::Status(b"\n".to_vec()));
+        assert!(!queue.is_little());
+        queue.take();
+        assert!(queue.is_little());
+        let source = Source {
+            plugin: 1,
+            name: "x".into(),
+            pipe: Arc::new(std::io::pipe().unwrap().0),
+            stream: Stream::Merged,
+            counters: Arc::default(),
+        };
+        let frame = Frame::new(&source, &look);
+        queue.push(Order::Follow { token: 1, source, frame });
+        assert!(!queue.is_little());
     }
 
     #[test]

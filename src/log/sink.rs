@@ -1,6 +1,9 @@
 //! Where records go: batches of whole ones, each written at once, and what is done when the
 //! reader has gone or the disk is full: what was lost is counted and told.
 
+#[cfg(test)]
+pub mod tests;
+
 use crate::answer::complain;
 use crate::error::plain;
 use crate::notice::{Look, Notice};
@@ -84,9 +87,7 @@ impl Sink {
             self.flush();
         }
         let size = (self.length + most).next_power_of_two().max(SMALL_BUFFER);
-        if size > self.batch.len() {
-            self.batch.resize(size, 0);
-        }
+        self.batch.resize(size.max(self.batch.len()), 0);
     }
 
     /// Takes the first `count` bytes of the room into the batch: whole records.
@@ -118,11 +119,9 @@ impl Sink {
     /// Writes of the batch what can be written without waiting; whether that was all. What fails is tried again by
     /// [`Sink::flush`].
     pub fn flush_at_once(&mut self) -> bool {
-        if self.length > 0 {
-            let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
-            self.batch.copy_within(written..self.length, 0);
-            self.length -= written;
-        }
+        let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
+        self.batch.copy_within(written..self.length, 0);
+        self.length -= written;
         self.length == 0
     }
 
@@ -166,10 +165,14 @@ impl Sink {
         self.flush();
         // The disk may have room again.
         if !self.is_gone && !self.catch_up() {
-            let lines = self.lost.untold + usize::from(!self.torn.is_empty());
-            complain(&format!("lines lost at the end: {lines}"));
+            complain(&format!("lines lost at the end: {}", self.missing()));
         }
         !self.is_gone && (self.lost.total > 0 || !self.torn.is_empty())
+    }
+
+    /// How many lines are missing of which the log does not tell, with one that was begun.
+    fn missing(&self) -> usize {
+        self.lost.untold + usize::from(!self.torn.is_empty())
     }
 
     /// A reader gets as much room as the plugins that fill it.
@@ -224,9 +227,8 @@ fn write(file: &OwnedFd, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         match sys::write(file.as_fd(), &bytes[written..]) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Somebody who shares the descriptor made it non-blocking.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 sys::wait_writable(file.as_fd(), None);
             }
             Err(error) => return Err((written, error)),
@@ -239,119 +241,4 @@ fn write(file: &OwnedFd, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
 pub fn put(from: &[u8], to: &mut [u8]) -> usize {
     to[..from.len()].copy_from_slice(from);
     from.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Format;
-    use std::io::Read;
-    use std::os::fd::OwnedFd;
-
-    const LOOK: Look =
-        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-
-    fn sink(fd: impl Into<OwnedFd>) -> Sink {
-        Sink::new(fd.into(), "output", LOOK)
-    }
-
-    /// A sink, and what was written to it so far.
-    fn sink_and_reader() -> (Sink, impl FnMut() -> Vec<u8>) {
-        let (reader, writer) = io::pipe().unwrap();
-        sys::grow_pipe(reader.as_fd(), 1 << 20);
-        sys::set_nonblocking(reader.as_fd()).unwrap();
-        let written = move || {
-            let mut all = Vec::new();
-            let error = (&reader).read_to_end(&mut all).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-            all
-        };
-        (sink(writer), written)
-    }
-
-    #[test]
-    fn records_wait_for_each_other_until_they_would_outgrow_the_cache() {
-        let (mut sink, mut written) = sink_and_reader();
-        let record = [b'x'; 999];
-        let count = LARGE_BUFFER / 1000;
-        for index in 1..=count {
-            sink.push(&[&record, b"\n"]);
-            assert_eq!(sink.length, 1000 * index);
-            assert_eq!(sink.batch.len(), sink.length.next_power_of_two().max(SMALL_BUFFER));
-            assert_eq!(sink.is_large(), sink.length > SMALL_BUFFER);
-        }
-        assert!(written().is_empty());
-        sink.push(&[&record, b"\n"]);
-        assert_eq!(written().len(), 1000 * count, "the batch was written before the record that is too much");
-        sink.flush();
-        assert_eq!(written(), [&record[..], b"\n"].concat());
-        sink.flush();
-        assert!(written().is_empty(), "written once");
-        sink.calm_down();
-        assert!(!sink.is_large());
-        sink.push(&[b"a\n"]);
-        assert_eq!(sink.batch.len(), SMALL_BUFFER);
-    }
-
-    #[test]
-    fn a_batch_of_just_the_largest_size_is_not_written_early() {
-        let (mut sink, mut written) = sink_and_reader();
-        sink.push(&[b"a"]);
-        sink.push(&[&vec![b'b'; LARGE_BUFFER - 1]]);
-        assert!(written().is_empty());
-        sink.push(&[b"c"]);
-        assert_eq!(written().len(), LARGE_BUFFER);
-    }
-
-    #[test]
-    fn the_rest_of_a_record_goes_to_its_newline() {
-        for (batch, written, expected) in [
-            ("one\ntwo\n", 0, 0),
-            ("one\ntwo\n", 2, 2),
-            ("one\ntwo\n", 3, 1),
-            ("one\ntwo\n", 4, 0),
-            ("one\ntwo\n", 5, 3),
-            ("one\ntwo\n", 8, 0),
-        ] {
-            assert_eq!(length_of_begun(batch.as_bytes(), written), expected, "{written}");
-        }
-    }
-
-    #[test]
-    fn what_is_missing_is_said_when_lines_are_taken_again() {
-        let (mut sink, mut written) = sink_and_reader();
-        for (records, expected) in [
-            ("", "[launcher] warning: 1 line lost: no room\nnext\n"),
-            ("b\nc\n", "[launcher] warning: 3 lines lost: no room\nnext\n"),
-        ] {
-            sink.lost.count(b"a\n");
-            sink.lost.count(records.as_bytes());
-            sink.lost.reason = "no room".into();
-            sink.push(&[b"next\n"]);
-            sink.flush();
-            assert_eq!(String::from_utf8_lossy(&written()), expected);
-        }
-        sink.push(&[b"more\n"]);
-        sink.torn = b"of a record\n".to_vec();
-        sink.flush();
-        assert_eq!(String::from_utf8_lossy(&written()), "of a record\nmore\n", "and said once");
-        assert_eq!(sink.lost.total, 4);
-    }
-
-    #[test]
-    fn a_descriptor_that_does_not_block_is_waited_for() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        sys::set_nonblocking(writer.as_fd()).unwrap();
-        let mut sink = sink(writer);
-        let record = vec![b'x'; LARGE_BUFFER];
-        sink.push(&[&record]);
-        let collector = std::thread::spawn(move || {
-            let mut all = Vec::new();
-            reader.read_to_end(&mut all).map(|_| all).unwrap()
-        });
-        sink.flush();
-        assert!(!sink.finish(), "nothing was lost");
-        drop(sink);
-        assert!(collector.join().unwrap() == record);
-    }
 }

@@ -9,9 +9,15 @@ use crate::json::Json;
 use crate::processes;
 use crate::sandbox::{Sandbox, wait_for};
 
-/// Writes numbered lines until the file `go` is there, then a last one.
-const COUNTING: &str = "#!/usr/bin/perl\n$| = 1;\nmy $n = 0;\n\
-    until (-e 'go') { print 'line ', $n++, \"\\n\"; select undef, undef, undef, 0.002; }\n\
+/// Writes numbered lines until the file `go` is there, then a last one; once the file `more` is there, more than its pipe
+/// holds, and says when that was taken.
+const COUNTING: &str = "#!/usr/bin/perl\n$| = 1;\nmy ($n, $more) = (0, 0);\n\
+    sub count { print 'line ', $n++, \"\\n\" for 1 .. shift }\n\
+    until (-e 'go') {\n    \
+        count(1);\n    \
+        if (-e 'more' and !$more++) { count(10_000); open F, '>', 'taken'; print F \"yes\\n\"; close F; }\n    \
+        select undef, undef, undef, 0.002;\n\
+    }\n\
     print \"last\\n\";\n";
 
 /// The launcher and its supervisor may write files of this size.
@@ -28,11 +34,14 @@ fn after_a_torn_write_the_next_record_begins_on_a_new_line() {
     for format in ["json", "text"] {
         let sandbox = Sandbox::with([("all_x.pl", COUNTING)]);
         let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
-        let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --format \"$0\" plugins";
+        // Without notices, whose length varies, it is known that the last line does not fit.
+        let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --quiet --format \"$0\" plugins";
         let running = sandbox.command("bash", ["-c", script, format]).stdout(log).start();
         wait_for("the disk is full", || running.stderr().contains("File too large"));
         assert_eq!(sandbox.read("log").len(), 4096, "the last record was written in part");
         assert!(!sandbox.read("log").ends_with('\n'));
+        sandbox.write("more", "");
+        sandbox.wait_for_file("taken");
         limit_file_size(running.pid(), "--fsize=unlimited:");
         wait_for("lines are logged again", || sandbox.read("log").contains(" lost: "));
         sandbox.write("go", "");
@@ -66,6 +75,19 @@ fn after_a_torn_write_the_next_record_begins_on_a_new_line() {
 }
 
 #[test]
+fn what_finds_no_room_until_the_end_is_counted_to_the_line() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in $(seq 1000); do echo line $i; done\n")]);
+    let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
+    let done =
+        sandbox.command("bash", ["-c", "ulimit -f 4; exec \"$LAUNCHER\" run --quiet plugins"]).stdout(log).output();
+    assert_eq!(done.status.code(), Some(1));
+    let log = sandbox.read("log");
+    assert!(log.len() == 4096 && !log.ends_with('\n'), "the last record was written in part: {log}");
+    let lost = 1000 - log.matches('\n').count();
+    assert!(done.stderr.ends_with(&format!(": lines lost at the end: {lost}\n")), "{lost}: {}", done.stderr);
+}
+
+#[test]
 fn a_full_device_is_said_once_and_gives_status_1() {
     for options in [&["--format", "text"][..], &["--format", "json"], &["--log-fd", "1"]] {
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in 1 2 3 4 5; do echo $i; sleep 0.02; done\n")]);
@@ -76,6 +98,10 @@ fn a_full_device_is_said_once_and_gives_status_1() {
         assert!(done.stderr.contains("lines lost at the end: 8"), "{}", done.stderr);
         assert!(!done.stderr.contains("os error"));
     }
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho lost >&2\necho kept\n")]);
+    let script = "exec \"$LAUNCHER\" run --quiet --stderr separate plugins 2>/dev/full";
+    let done = sandbox.command("sh", ["-c", script]).output();
+    assert_eq!((done.text(), done.status.code()), ("[all_x.sh] kept\n".into(), Some(1)), "standard error is full");
 }
 
 #[test]
@@ -208,22 +234,26 @@ fn a_bar_of_a_hundred_quick_steps_is_few_lines() {
 
 #[test]
 fn reports_that_nobody_reads_do_not_pile_up() {
-    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"yes\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
+    let flood = "#!/usr/bin/perl\n$| = 1;\nopen F, '>', 'flooding'; print F \"$$\\n\"; close F;\nwhile (1) { print 'x' x 99, \"\\n\"; }\n";
     let sandbox = Sandbox::with([("all_x.pl", flood)]);
     for n in 0..50 {
         sandbox.plugin(format!("all_{n}.sh"), "#!/bin/sh\nexec sleep 1000\n");
     }
-    let running = sandbox.launcher(["run", "--grace-period", "0.2", "plugins"]).unread().start();
-    sandbox.wait_for_file("flooding");
+    let mut running = sandbox.launcher(["run", "--grace-period", "20", "plugins"]).unread().start();
+    let flooding = sandbox.wait_for_file("flooding").trim_end().parse().expect("a pid");
     let supervisor = running.supervisor();
+    let stalled = [vec![flooding], processes::threads_of(supervisor)].concat();
+    processes::wait_for_sleep("the plugin and the log have no room", &stalled);
     let script = "i=0; while [ $i -lt 10000 ]; do kill -USR1 $0; i=$((i + 1)); done";
     sandbox.command("sh", ["-c", script, &running.pid().to_string()]).output();
-    let status = std::fs::read_to_string(format!("/proc/{supervisor}/status")).expect("it runs");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-    let kilobytes: usize = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    processes::wait_for_rest(&[running.pid(), supervisor], Duration::from_millis(200));
+    let kilobytes = processes::status_figure(supervisor, "VmRSS");
     assert!(kilobytes < 16_000, "{kilobytes} kB");
     running.signal("TERM");
-    running.wait_within(Duration::from_secs(30));
+    running.read_on();
+    let log = running.wait_within(Duration::from_secs(30)).text();
+    assert_eq!(log.matches("\n[launcher] status all_0.sh: running").count(), 1, "asked while an answer still waited");
+    assert!(!log.contains("lost"), "nothing else was dropped");
 }
 
 #[test]
@@ -268,4 +298,41 @@ fn an_end_before_any_plugin_waits_for_no_reader() {
     let done = sandbox.command("bash", ["-c", script]).output();
     assert_eq!(done.status.code(), Some(3));
     assert_eq!(done.stderr, "", "the supervisor has not hung");
+}
+
+#[test]
+fn a_log_that_gets_no_thread_says_so_once_and_begins_when_it_gets_one() {
+    for gets_one in [true, false] {
+        let sandbox = Sandbox::new();
+        sandbox.mkfifo("log");
+        let script = "exec 9<>log; dd if=/dev/zero of=/dev/fd/9 bs=4096 count=16 oflag=nonblock 2>/dev/null\n\
+                      exec \"$LAUNCHER\" run --quiet --watch --grace-period 0.1 plugins >&9";
+        let running = sandbox.command("bash", ["-c", script]).start();
+        let supervisor = running.supervisor();
+        let rest = || processes::wait_for_rest(&[supervisor], Duration::from_millis(200));
+        rest();
+        let limit = |kilobytes: usize| {
+            let mut prlimit = Command::new("prlimit");
+            prlimit.args(["--pid", &supervisor.to_string(), &format!("--as={}:", kilobytes * 1024)]);
+            assert!(prlimit.status().expect("prlimit runs").success());
+        };
+        // Room for what is to be said, but for no stack. Nor can anything be read, which the log is told.
+        limit(processes::status_figure(supervisor, "VmSize") + 40);
+        for _ in 0..3 {
+            running.signal("HUP");
+            wait_for("it is said", || running.stderr().contains("the log waits for a thread"));
+            rest();
+        }
+        assert_eq!(running.stderr().lines().count(), 1, "said once: {}", running.stderr());
+        if gets_one {
+            limit(1_000_000);
+            sandbox.plugin("all_x.sh", "#!/bin/sh\necho here\n");
+            let reader = sandbox.command("cat", ["log"]).start();
+            reader.wait_for_stdout("[all_x.sh] here\n");
+            assert_eq!(reader.stdout().matches("warning: not reloaded").count(), 3, "{}", reader.stdout());
+        }
+        running.signal("TERM");
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(i32::from(!gets_one)), "what was not written is lost: {}", done.stderr);
+    }
 }

@@ -106,15 +106,20 @@ pub fn wait_for_rest(pids: &[u32], quiet: Duration) {
     });
 }
 
+/// The threads of a process, the main one included.
+pub fn threads_of(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// How often the threads of a process gave up the processor by themselves.
 pub fn context_switches(pid: u32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-    let switches = |task: fs::DirEntry| {
-        let status = fs::read_to_string(task.path().join("status")).ok()?;
+    let switches = |thread: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
         let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
-    tasks.filter_map(|task| switches(task.ok()?)).sum()
+    threads_of(pid).into_iter().filter_map(switches).sum()
 }
 
 /// The processor time of a process, in ticks, of which a second has a hundred.

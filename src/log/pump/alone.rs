@@ -68,7 +68,7 @@ impl Pump {
 
     /// The pipe that is the only one, if there is no deadline beside it.
     fn only_pipe(&self) -> Option<u64> {
-        let is_only = self.sources.len() == 1 && self.polled == 0 && self.bars.is_empty() && !self.is_large();
+        let is_only = self.sources.len() == 1 && !self.has_polled && self.bars.is_empty() && !self.is_large();
         self.sources.oldest().filter(|_| is_only && self.look.format == Format::Text)
     }
 

@@ -49,11 +49,22 @@ fn a_reader_that_is_gone_is_noted_once_and_plugins_keep_running() {
 }
 
 #[test]
-fn a_closed_standard_output_keeps_no_plugin_from_running() {
+fn a_standard_output_that_takes_nothing_keeps_no_plugin_from_running() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho lost\necho yes >ran\n")]);
-    let done = sandbox.command("sh", ["-c", "exec \"$LAUNCHER\" run plugins >&-"]).output();
-    assert_eq!(sandbox.read("ran"), "yes\n");
-    assert_eq!(done.status.code(), Some(0));
+    // Daemons have been seen to open /dev/null for reading alone. Who closes it wants no log, and loses none.
+    for (redirection, status, told) in
+        [(">&-", 0, None), ("1</dev/null", 1, Some("cannot write output: Bad file descriptor; lines are lost"))]
+    {
+        let done = sandbox.command("sh", ["-c", &format!("exec \"$LAUNCHER\" run plugins {redirection}")]).output();
+        assert_eq!(sandbox.read("ran"), "yes\n", "{redirection}");
+        assert_eq!(done.status.code(), Some(status), "{redirection}");
+        assert!(
+            told.map_or(done.stderr.is_empty(), |told| done.stderr.contains(told)),
+            "{redirection}: {}",
+            done.stderr
+        );
+        std::fs::remove_file(sandbox.path("ran")).expect("it was there");
+    }
 }
 
 /// Runs its arguments with a standard output that is full.

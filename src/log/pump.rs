@@ -1,22 +1,21 @@
 //! The thread of the log: waits for pipes and orders, reads, and has whole batches written.
 
 mod alone;
+mod followed;
 #[cfg(test)]
 mod tests;
 
-use super::bar::Bar;
-use super::frame::{Frame, Framed};
+use super::PluginId;
 use super::queue::{Order, Queue, Taken};
 use super::sink::{LARGE_BUFFER, LARGE_PIPE, SMALL_BUFFER, Sink};
-use super::{PluginId, Source, Stream};
 use crate::error::plain;
-use crate::lines::Splitter;
 use crate::notice::{Look, Notice};
 use crate::numbered::Numbered;
 use crate::settings::Format;
 use crate::sys::{self, Epoll, Interruptible};
 use crate::timestamp::Timestamp;
 pub use alone::Alone;
+use followed::Followed;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,17 +59,6 @@ pub struct Pump {
     errors: Sink,
     /// The thread that this is, if its calls can be interrupted; asked for when that matters first.
     thread: Option<Option<Interruptible>>,
-}
-
-struct Followed {
-    source: Source,
-    frame: Frame,
-    is_polled: bool,
-    splitter: Splitter,
-    bar: Bar,
-    /// How often reading failed since it last did not.
-    failures: u32,
-    has_large_pipe: bool,
 }
 
 /// What one read found.
@@ -404,34 +392,5 @@ impl Pump {
         self.input = vec![0; SMALL_BUFFER];
         self.output.calm_down();
         self.errors.calm_down();
-    }
-}
-
-impl Followed {
-    fn new(source: Source, frame: Frame) -> Followed {
-        let (splitter, bar) = (Splitter::default(), Bar::default());
-        Followed { source, frame, is_polled: false, splitter, bar, failures: 0, has_large_pipe: false }
-    }
-
-    /// Whether its lines go to standard error.
-    fn is_apart(&self) -> bool {
-        self.source.stream == Stream::Stderr && self.frame.format == Format::Text
-    }
-
-    /// Batches the lines of what was read.
-    fn log(&mut self, bytes: &[u8], sink: &mut Sink, time: &Timestamp) {
-        if self.pass(sink, time, |splitter, lines| splitter.feed(bytes, lines)) > 0 {
-            self.bar.note_line();
-        }
-        self.source.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    }
-
-    /// Batches what `pass` gives, and returns how many lines that were.
-    fn pass(&mut self, sink: &mut Sink, time: &Timestamp, pass: impl FnOnce(&mut Splitter, &mut Framed<'_>)) -> u64 {
-        self.frame.set_time(time);
-        let mut lines = Framed { frame: &self.frame, sink, count: 0 };
-        pass(&mut self.splitter, &mut lines);
-        self.source.counters.lines.fetch_add(lines.count, Ordering::Relaxed);
-        lines.count
     }
 }

@@ -89,6 +89,8 @@ impl Pump {
 #[cfg(test)]
 mod tests {
     use super::super::*;
+    use crate::log::frame::Frame;
+    use crate::log::{Source, Stream};
     use std::io::{BufRead, BufReader, PipeWriter, Write};
 
     const LOOK: Look =

@@ -1,7 +1,9 @@
 //! The pump, step by step and on a thread of its own.
 
 use super::*;
+use crate::log::frame::Frame;
 use crate::log::sink::tests::sink_that_has_lost_a_line;
+use crate::log::{Source, Stream};
 use std::io::{PipeWriter, Write};
 
 const LOOK: Look =

@@ -189,3 +189,25 @@ fn where_proc_has_no_lists_of_children_all_below_are_asked_to_end() {
     sandbox::send("KILL", &[running.supervisor()]);
     sandbox.wait_for_file("asked");
 }
+
+#[test]
+fn without_proc_a_daemon_whose_number_is_below_ours_is_found_in_time() {
+    // Numbers begin anew between the launcher and the daemon: it is the last but a few before that.
+    let begins_anew = "#!/bin/sh\n\
+        last=$(cat last)\n\
+        until sh -c 'test $$ -lt $0' \"$last\"; do :; done\n";
+    let daemon = DAEMON.trim_start_matches("#!/bin/sh\n");
+    let sandbox = Sandbox::with([("all_x.sh", &*[begins_anew, daemon].concat())]);
+    let script = format!(
+        "last=$(( $(cat /proc/sys/kernel/pid_max) - 50 )); echo $last >last\n\
+         echo $last >/proc/sys/kernel/ns_last_pid && mount -t tmpfs none /proc || exit\n{LOOK_FOR_DAEMON}"
+    );
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let running = namespace::command(&sandbox, &kinds, &["sh", "-c", &script]).stdin(Stdio::piped()).start();
+    let text = stop_and_read(running);
+    let number: u32 = sandbox.read("daemon").trim().parse().expect("a pid");
+    let last: u32 = sandbox.read("last").trim().parse().expect("a number");
+    assert!(number < last, "control: numbers began anew: {number}, {last}");
+    // A supervisor that searches for seconds is killed by the guard, and that is the status.
+    assert!(text.ends_with("status 0\ndaemon gone\n"), "{text}");
+}

@@ -82,7 +82,7 @@ struct Stack(*mut c_void);
 
 /// Stacks that nobody uses. As a rule one child has not executed its image yet when the next is started; pages that are
 /// mapped and unmapped for each cost a third of a start, as every processor has to forget them.
-static SPARE: [AtomicPtr<c_void>; 8] = [const { AtomicPtr::new(ptr::null_mut()) }; 8];
+static SPARE: [AtomicPtr<c_void>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
 impl Stack {
     /// In bytes. A child needs a few hundred.

@@ -99,6 +99,7 @@ mod tests {
     /// A pump that works on a thread of its own and has one pipe, and its other ends.
     struct Bench {
         plugin: PipeWriter,
+        epoll: Arc<Epoll>,
         queue: Arc<Mutex<Queue>>,
         wake: PipeWriter,
         logged: BufReader<PipeReader>,
@@ -113,23 +114,29 @@ mod tests {
         }
     }
 
+    /// Has a pipe followed, and returns its other end.
+    fn follow(queue: &Mutex<Queue>, epoll: &Epoll, token: u64, name: &str) -> PipeWriter {
+        let (pipe, plugin) = io::pipe().unwrap();
+        let (pipe, counters) = (Arc::new(pipe), Arc::default());
+        let source = Source { plugin: 7, name: name.into(), pipe: Arc::clone(&pipe), stream: Stream::Merged, counters };
+        let frame = Frame::new(&source, &LOOK);
+        queue.lock().unwrap().push(Order::Follow { token, source, frame });
+        sys::set_nonblocking(pipe.as_fd()).unwrap();
+        epoll.add(pipe.as_fd(), token).unwrap();
+        plugin
+    }
+
     impl Bench {
         fn new() -> Bench {
             let queue = Arc::new(Mutex::new(Queue::new(LOOK)));
             let (woken, wake) = io::pipe().unwrap();
             let (logged, output) = io::pipe().unwrap();
             sys::set_nonblocking(logged.as_fd()).unwrap();
-            let (pipe, plugin) = io::pipe().unwrap();
             let epoll = Arc::new(Epoll::new().unwrap());
-            epoll.add(pipe.as_fd(), WAKE + 1).unwrap();
-            sys::set_nonblocking(pipe.as_fd()).unwrap();
-            let pump = Pump::new(Arc::clone(&queue), woken, epoll, output.into(), LOOK).unwrap();
-            let (pipe, counters) = (Arc::new(pipe), Arc::default());
-            let source = Source { plugin: 7, name: "x".into(), pipe, stream: Stream::Merged, counters };
-            let frame = Frame::new(&source, &LOOK);
-            queue.lock().unwrap().push(Order::Follow { token: WAKE + 1, source, frame });
+            let pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output.into(), LOOK).unwrap();
+            let plugin = follow(&queue, &epoll, WAKE + 1, "x");
             let works = thread::spawn(move || pump.run());
-            Bench { plugin, queue, wake, logged: BufReader::new(logged), works }
+            Bench { plugin, epoll, queue, wake, logged: BufReader::new(logged), works }
         }
 
         /// As the handle does it: by a byte, which a thread that waits in read(2) does not see.
@@ -183,6 +190,55 @@ mod tests {
             bench.plugin.write_all(written.as_bytes()).unwrap();
             assert_eq!(bench.next_line(), logged);
         }
+        // Its time is kept when something else was to be done meanwhile.
+        bench.wait_until_alone();
+        bench.plugin.write_all(b"75 %\r").unwrap();
+        bench.order(Order::Write(b"notice\n".to_vec()));
+        assert_eq!([bench.next_line(), bench.next_line()], ["notice\n", "[x] 75 %\r\n"]);
+        bench.finish();
+    }
+
+    #[test]
+    fn another_pipe_is_heard_beside_it_and_alone_when_it_has_ended() {
+        let mut bench = Bench::new();
+        bench.wait_until_alone();
+        let mut other = follow(&bench.queue, &bench.epoll, WAKE + 2, "y");
+        for _ in 0..3 {
+            other.write_all(b"there\n").unwrap();
+            assert_eq!(bench.next_line(), "[y] there\n");
+            bench.plugin.write_all(b"here\n").unwrap();
+            assert_eq!(bench.next_line(), "[x] here\n");
+        }
+        bench.plugin = other;
+        bench.wait_until_alone();
+        bench.plugin.write_all(b"alone\n").unwrap();
+        assert_eq!(bench.next_line(), "[y] alone\n");
+        bench.finish();
+    }
+
+    #[test]
+    fn much_at_once_comes_whole_and_in_order() {
+        let mut bench = Bench::new();
+        // The second time it has come to rest again: large buffers are given back.
+        for _ in 0..2 {
+            bench.wait_until_alone();
+            let lines: Vec<String> = (0..1000).map(|number| format!("line {number}\n")).collect();
+            bench.plugin.write_all(lines.concat().as_bytes()).unwrap();
+            for line in lines {
+                assert_eq!(bench.next_line(), format!("[x] {line}"));
+            }
+        }
+        bench.finish();
+    }
+
+    #[test]
+    fn a_last_line_is_logged_when_nobody_writes_any_more() {
+        let mut bench = Bench::new();
+        bench.wait_until_alone();
+        bench.plugin.write_all(b"last").unwrap();
+        // Nothing else ends the wait.
+        bench.plugin = io::pipe().unwrap().1;
+        assert_eq!(bench.next_line(), "[x] last\n");
         bench.finish();
     }
 }

@@ -82,3 +82,17 @@ fn who_may_not_have_enough_processes_ends_well_only_if_its_plugin_ran() {
         .collect();
     assert!(!ended_well[0] && ended_well[6], "the control: {ended_well:?}");
 }
+
+#[test]
+fn who_has_too_few_descriptors_to_begin_says_so_with_status_2() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho here\n")]);
+    for program in ["", " -- sh -c 'touch run; sleep 1000'"] {
+        // Enough for the guard, and not for the supervisor.
+        let script = format!("ulimit -n 12; exec \"$LAUNCHER\" run --grace-period 0.1 plugins{program}");
+        let done = sandbox.command("sh", ["-c", &script]).output();
+        assert_eq!(done.status.code(), Some(2), "{program}: {}", done.stderr);
+        assert!(done.stderr.contains("cannot start: "), "{program}: {}", done.stderr);
+        assert!(!done.text().contains("here"), "{}", done.text());
+        sandbox.assert_nothing_left(std::time::Duration::ZERO);
+    }
+}

@@ -148,12 +148,11 @@ fn patience_with(sender: Pid, process: Option<Process>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::signal::{CONT, HUP, INT, QUIT, TERM, USR1, WINCH};
+    use crate::sys::signal::{CHLD, CONT, HUP, INT, QUIT, TERM, USR1, WINCH};
     use Meaning::{Gather, Nothing, Tell};
 
     const SUPERVISOR: Pid = 5;
     const SIGALRM: i32 = 14;
-    const SIGCHLD: i32 = 17;
 
     #[test]
     fn what_a_signal_means_depends_on_who_sent_it_and_whether_there_is_a_program() {
@@ -164,7 +163,7 @@ mod tests {
         let gone_ignored = HangUp { is_ignored: true, ..gone };
         let told = |number| Tell(Order::Signal(number));
         for (number, origin, hang_up, alone, with_program) in [
-            (SIGCHLD, Origin::Kernel, other, Nothing, Nothing),
+            (CHLD, Origin::Kernel, other, Nothing, Nothing),
             (CONT, Origin::Process(SUPERVISOR), other, Nothing, Nothing),
             (CONT, Origin::Process(7), other, told(CONT), Gather((CONT, 7))),
             (TERM, Origin::Process(7), other, told(TERM), Gather((TERM, 7))),

@@ -81,7 +81,7 @@ struct Launch {
 struct Stack(*mut c_void);
 
 /// Stacks that nobody uses. As a rule one child has not executed its image yet when the next is started; pages that are
-/// mapped and unmapped for each cost a third of a start, as every processor has to forget them.
+/// mapped and unmapped for each cost several per cent of a start, as every processor has to forget them.
 static SPARE: [AtomicPtr<c_void>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
 impl Stack {
@@ -143,7 +143,7 @@ pub fn spawn(image: Image, setup: ChildSetup) -> io::Result<Spawned> {
     let stack = launch.stack.upper_end();
     let launch = NonNull::from(Box::leak(launch));
     // SAFETY: the stack is part of `launch`, which lives until the child has no use for it.
-    let start = |shared| unsafe { raw::start(libc::SIGCHLD | shared, stack, run, launch.as_ptr().cast()) };
+    let start = |shared| unsafe { raw::start(signal::CHLD as usize | shared, stack, run, launch.as_ptr().cast()) };
     let started = start(shared).or_else(|errno| match errno {
         // User-mode emulators and filters of system calls know memory that is shared by threads alone.
         libc::EINVAL | libc::ENOSYS | libc::EPERM if shared != 0 => start(0),

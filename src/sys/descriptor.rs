@@ -74,7 +74,8 @@ pub fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let (part, count, anywhere) = (IoSlice::new(bytes), 1 as c_long, -1 as c_long);
     let (fd, part) = (fd.as_raw_fd(), &raw const part);
     // SAFETY: a vector of one element, which std lays out as the kernel does; its memory is only read.
-    let result = unsafe { libc::syscall(libc::SYS_PWRITEV2, fd, part, count, anywhere, anywhere, libc::RWF_NOWAIT) };
+    let result =
+        unsafe { libc::syscall(raw::PWRITEV2 as c_long, fd, part, count, anywhere, anywhere, libc::RWF_NOWAIT) };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 

@@ -1,8 +1,8 @@
 //! A thread that waits in read(2), and how another ends that wait.
 
-use super::libc::{self, check};
-use super::{Pid, signal};
-use std::ffi::{c_int, c_long};
+use super::raw::{self, call};
+use super::{Pid, libc, signal};
+use std::ffi::c_int;
 use std::io;
 use std::ptr;
 
@@ -20,11 +20,10 @@ impl Interruptible {
     /// EPERM, ENOSYS: a filter of system calls forbids tgkill(2).
     pub fn this_thread() -> io::Result<Interruptible> {
         extern "C" fn nothing(_: c_int) {}
-        // SAFETY: the call takes nothing.
-        let thread = Interruptible(unsafe { libc::syscall(libc::SYS_GETTID) } as Pid);
+        // SAFETY: the call takes nothing and cannot fail.
+        let thread = Interruptible(unsafe { call(raw::GETTID, [0; 5]) }.unwrap_or(0) as Pid);
         thread.send(0)?;
-        let mut one = libc::SigSet::EMPTY;
-        one.0[0] |= 1 << (NUMBER - 1);
+        let one = libc::SigSet::of(NUMBER);
         // SAFETY: the handler does nothing, and the set is valid for the call. A call that was interrupted is not begun
         // again (signal(7)).
         unsafe {
@@ -42,8 +41,8 @@ impl Interruptible {
     }
 
     fn send(self, number: c_int) -> io::Result<()> {
-        let (process, thread) = (c_long::from(super::own_pid()), c_long::from(self.0));
+        let arguments = [super::own_pid() as usize, self.0 as usize, number as usize, 0, 0];
         // SAFETY: no memory is passed.
-        check(unsafe { libc::syscall(libc::SYS_TGKILL, process, thread, c_long::from(number)) } as c_int).map(drop)
+        unsafe { call(raw::TGKILL, arguments) }.map(drop).map_err(io::Error::from_raw_os_error)
     }
 }

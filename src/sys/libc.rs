@@ -11,31 +11,9 @@ pub const PR_SET_PDEATHSIG: c_int = 1;
 pub const PR_SET_DUMPABLE: c_int = 4;
 pub const PR_SET_NAME: c_int = 15;
 pub const PR_SET_CHILD_SUBREAPER: c_int = 36;
-#[cfg(target_arch = "x86_64")]
-pub const SYS_CLONE: c_long = 56;
-#[cfg(target_arch = "aarch64")]
-pub const SYS_CLONE: c_long = 220;
-#[cfg(target_arch = "x86_64")]
-pub const SYS_PRLIMIT64: c_long = 302;
-#[cfg(target_arch = "aarch64")]
-pub const SYS_PRLIMIT64: c_long = 261;
-#[cfg(target_arch = "x86_64")]
-pub const SYS_GETTID: c_long = 186;
-#[cfg(target_arch = "aarch64")]
-pub const SYS_GETTID: c_long = 178;
-#[cfg(target_arch = "x86_64")]
-pub const SYS_TGKILL: c_long = 234;
-#[cfg(target_arch = "aarch64")]
-pub const SYS_TGKILL: c_long = 131;
-#[cfg(target_arch = "x86_64")]
-pub const SYS_PWRITEV2: c_long = 328;
-#[cfg(target_arch = "aarch64")]
-pub const SYS_PWRITEV2: c_long = 287;
-pub const SYS_PIDFD_OPEN: c_long = 434;
 pub const RWF_NOWAIT: c_int = 8;
 pub const CLOSE_RANGE_CLOEXEC: c_uint = 4;
 pub const CLONE_VM: usize = 0x100;
-pub const SIGCHLD: usize = 17;
 pub const AT_FDCWD: c_int = -100;
 pub const WNOHANG: c_int = 1;
 pub const WUNTRACED: c_int = 2;
@@ -111,6 +89,13 @@ pub struct SigSet(pub [u64; 16]);
 impl SigSet {
     pub const EMPTY: SigSet = SigSet([0; 16]);
     pub const FULL: SigSet = SigSet([u64::MAX; 16]);
+
+    /// That with this signal alone.
+    pub const fn of(number: c_int) -> SigSet {
+        let mut one = SigSet::EMPTY;
+        one.0[0] |= 1 << (number - 1);
+        one
+    }
 }
 
 #[repr(C)]

@@ -1,8 +1,8 @@
 //! Processes: their making, their groups, their ends.
 
 use super::libc::{self, check};
-use super::signal;
-use std::ffi::{CStr, c_int, c_uint, c_ulong};
+use super::{raw, signal};
+use std::ffi::{CStr, c_int, c_long, c_uint, c_ulong};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -39,11 +39,11 @@ pub fn fork_heard_when_stopped() -> io::Result<Fork> {
     let none: c_ulong = 0;
     let clone = |signal: c_ulong| {
         // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
-        check(unsafe { libc::syscall(libc::SYS_CLONE, signal, none, none, none, none) } as c_int)
+        check(unsafe { libc::syscall(raw::CLONE as c_long, signal, none, none, none, none) } as c_int)
     };
     let started = clone(signal::CONT as c_ulong).or_else(|error| match error.raw_os_error() {
         // User-mode emulators know SIGCHLD alone.
-        Some(libc::EINVAL) => clone(libc::SIGCHLD as c_ulong),
+        Some(libc::EINVAL) => clone(signal::CHLD as c_ulong),
         _ => Err(error),
     });
     match started? {
@@ -241,7 +241,7 @@ pub fn mark_of(pid: Pid) -> Option<Mark> {
     let mut limit = libc::RLimit { soft: u64::MAX, hard: u64::MAX };
     let nothing: *const libc::RLimit = ptr::null();
     // SAFETY: `limit` is valid for the call; nothing is set.
-    let result = unsafe { libc::syscall(libc::SYS_PRLIMIT64, pid, libc::RLIMIT_RTTIME, nothing, &mut limit) };
+    let result = unsafe { libc::syscall(raw::PRLIMIT64 as c_long, pid, libc::RLIMIT_RTTIME, nothing, &mut limit) };
     (result == 0 && limit.soft >> 62 == 0b10).then_some(Mark(limit.soft))
 }
 
@@ -272,7 +272,7 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     let flags: c_uint = 0;
     // SAFETY: the arguments are those of pidfd_open(2); the descriptor returned is ours alone.
     unsafe {
-        let fd = check(libc::syscall(libc::SYS_PIDFD_OPEN, pid, flags) as c_int)?;
+        let fd = check(libc::syscall(raw::PIDFD_OPEN as c_long, pid, flags) as c_int)?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }

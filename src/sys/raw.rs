@@ -20,10 +20,14 @@ mod number {
     pub const GETPPID: usize = 110;
     pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
+    pub const GETTID: usize = 186;
+    pub const TGKILL: usize = 234;
     pub const OPENAT: usize = 257;
     pub const EPOLL_PWAIT: usize = 281;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
+    pub const PWRITEV2: usize = 328;
+    pub const PIDFD_OPEN: usize = 434;
     pub const CLOSE_RANGE: usize = 436;
 }
 
@@ -36,6 +40,7 @@ mod number {
     pub const CLOSE: usize = 57;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const TGKILL: usize = 131;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;
     pub const SETPRIORITY: usize = 140;
@@ -43,9 +48,12 @@ mod number {
     pub const PRCTL: usize = 167;
     pub const GETPID: usize = 172;
     pub const GETPPID: usize = 173;
+    pub const GETTID: usize = 178;
     pub const CLONE: usize = 220;
     pub const EXECVE: usize = 221;
     pub const PRLIMIT64: usize = 261;
+    pub const PWRITEV2: usize = 287;
+    pub const PIDFD_OPEN: usize = 434;
     pub const CLOSE_RANGE: usize = 436;
 }
 

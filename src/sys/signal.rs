@@ -172,8 +172,7 @@ pub fn start_thread(builder: thread::Builder, work: impl FnOnce() + Send + 'stat
 ///
 /// `is_due` is asked when the signal is pending: a SIGCONT that comes from then on takes a stop back (signal(7)).
 pub fn deliver(number: i32, is_due: impl FnOnce() -> bool) {
-    let mut one = libc::SigSet::EMPTY;
-    one.0[0] |= 1 << (number - 1);
+    let one = libc::SigSet::of(number);
     // SAFETY: the sets are valid for the calls. kill(2) and not raise(3), which would want libc's idea of this thread.
     unsafe {
         let mut before = libc::SigSet::EMPTY;

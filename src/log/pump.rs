@@ -5,9 +5,9 @@ mod followed;
 #[cfg(test)]
 mod tests;
 
-use super::PluginId;
 use super::queue::{Order, Queue, Taken};
 use super::sink::{LARGE_BUFFER, LARGE_PIPE, SMALL_BUFFER, Sink};
+use super::{PluginId, lock};
 use crate::error::plain;
 use crate::notice::{Look, Notice};
 use crate::numbered::Numbered;
@@ -19,7 +19,7 @@ use followed::Followed;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ impl Pump {
     ) -> io::Result<Pump> {
         sys::set_nonblocking(woken.as_fd())?;
         let has_epoll = epoll.add(woken.as_fd(), WAKE);
-        let has_orders = Arc::clone(&queue.lock().unwrap_or_else(PoisonError::into_inner).has_orders);
+        let has_orders = Arc::clone(&lock(&queue).has_orders);
         let mut pump = Pump {
             queue,
             has_orders,
@@ -237,7 +237,7 @@ impl Pump {
     /// Takes the orders that have come. Under the lock nobody gives one: what is taken is older than its time, what comes
     /// later is not.
     fn take_orders(&mut self) -> Taken {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         // A byte that could not be read would wake us for ever.
         queue.is_woken = queue.is_woken && self.woken.read(&mut [0; 8]).is_err();
         let taken = queue.take();
@@ -254,17 +254,14 @@ impl Pump {
     fn read(&mut self, token: u64) {
         match self.read_into_input(token) {
             Got::Bytes(count) => {
-                let mut input = std::mem::take(&mut self.input);
+                let input = std::mem::take(&mut self.input);
                 let read = Pending { token, bytes: &input[..count] };
                 // In text, where lines have no time, it takes no lock to see that nothing was said before them.
                 match self.look.format {
                     Format::Text if !self.has_orders.load(Ordering::Acquire) => self.log(&read, &Timestamp::default()),
                     _ => self.carry_out(Some(read)),
                 }
-                if count == input.len() && count < LARGE_BUFFER {
-                    input = vec![0; count * 4];
-                }
-                self.input = input;
+                self.input = grown(input, count);
             }
             Got::NothingNow | Got::Failed => {}
             Got::End => self.carry_out(Some(Pending { token, bytes: &[] })),
@@ -393,4 +390,9 @@ impl Pump {
         self.output.calm_down();
         self.errors.calm_down();
     }
+}
+
+/// The buffer of the next read, `count` bytes of this one having been filled: who fills one whole has more.
+fn grown(input: Vec<u8>, count: usize) -> Vec<u8> {
+    if count == input.len() && count < LARGE_BUFFER { vec![0; count * 4] } else { input }
 }

@@ -1,14 +1,14 @@
 //! One pipe, and nothing else to wait for: read(2) waits by itself, as that of cat(1) does, which spares one system call
 //! of three for every line. Whoever gives an order ends the wait.
 
-use super::{Pending, Pump};
+use super::{Pending, Pump, grown, lock};
 use crate::settings::Format;
 use crate::sys::{self, Interruptible};
 use crate::timestamp::Timestamp;
 use std::io::PipeReader;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// The thread of the log reads from this pipe, and may wait in read(2).
@@ -31,7 +31,7 @@ impl Pump {
     pub(super) fn read_alone(&mut self) -> bool {
         let Some(token) = self.only_pipe().filter(|token| self.begin_alone(*token)) else { return false };
         let last = self.forward(token);
-        if let Some(alone) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).alone.take() {
+        if let Some(alone) = lock(&self.queue).alone.take() {
             let _ = sys::set_nonblocking(alone.pipe.as_fd());
         }
         let input = std::mem::take(&mut self.input);
@@ -42,7 +42,7 @@ impl Pump {
             self.flush();
         }
         // Much comes: it is read in larger pieces, and by the way that can do without them again.
-        self.input = if last == Some(input.len()) { vec![0; input.len() * 4] } else { input };
+        self.input = grown(input, last.unwrap_or(0));
         has_work
     }
 
@@ -77,7 +77,7 @@ impl Pump {
         let thread = *self.thread.get_or_insert_with(|| Interruptible::this_thread().ok());
         let pipe = self.sources.get(&token).map(|followed| Arc::clone(&followed.source.pipe));
         let (Some(thread), Some(pipe)) = (thread, pipe) else { return false };
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.queue);
         let is_idle = !self.has_orders.load(Ordering::Acquire);
         if is_idle && sys::set_blocking(pipe.as_fd()).is_ok() {
             queue.alone = Some(Alone { pipe, thread });

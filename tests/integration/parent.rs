@@ -62,18 +62,18 @@ fn parent_pid_0_watches_nobody() {
     sandbox.assert_nothing_left(sandbox::PATIENCE);
 }
 
-/// Runs its arguments where pidfd_open(2) is not there, as before Linux 5.3 and in some containers.
-const WITHOUT_PIDFDS: &str = "import ctypes, os, struct, sys\n\
-    PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2\n\
-    LOAD, IF_EQUAL, RETURN, ERRNO, ALLOW, PIDFD_OPEN, ENOSYS = 0x20, 0x15, 0x06, 0x50000, 0x7fff0000, 434, 38\n\
-    steps = (LOAD, 0, 0, 0), (IF_EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, ERRNO | ENOSYS), (RETURN, 0, 0, ALLOW)\n\
-    code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))\n\
-    program = struct.pack('HP', len(steps), ctypes.addressof(code))\n\
+/// Runs its arguments where pidfd_open(2) is not offered, as before Linux 5.3 and below some filters of system calls.
+const WITHOUT_PIDFD: &str = "import ctypes, os, struct, sys\n\
+    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2\n\
+    LOAD, EQUAL, RETURN, PIDFD_OPEN, DENY_WITH_ENOSYS, ALLOW = 0x20, 0x15, 0x06, 434, 0x50026, 0x7fff0000\n\
+    code = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, DENY_WITH_ENOSYS), (RETURN, 0, 0, ALLOW)]\n\
+    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *line) for line in code))\n\
+    program = struct.pack('@HP', 4, ctypes.addressof(code))\n\
     libc = ctypes.CDLL(None)\n\
     assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
-    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) == 0\n\
+    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0\n\
     try: os.pidfd_open(os.getpid())\n\
-    except OSError: os.execv(sys.argv[1], sys.argv[1:])\n";
+    except OSError: os.execvp(sys.argv[1], sys.argv[1:])\n";
 
 #[test]
 fn without_pidfds_the_parent_is_looked_at_now_and_then() {
@@ -81,7 +81,7 @@ fn without_pidfds_the_parent_is_looked_at_now_and_then() {
     let host = sandbox.command("sleep", ["1000"]).start();
     let pid = host.pid().to_string();
     let options = ["run", "--grace-period", "20", "--parent-pid", &pid, "plugins"];
-    let command = sandbox.command("python3", ["-c", WITHOUT_PIDFDS, sandbox::LAUNCHER]);
+    let command = sandbox.command("python3", ["-c", WITHOUT_PIDFD, sandbox::LAUNCHER]);
     let running = command.args(options).start();
     running.wait_for_stdout("] ready");
     processes::wait_for_sleep("between two looks", &[running.pid(), running.supervisor()]);
@@ -227,19 +227,6 @@ fn a_program_does_not_get_the_descriptors_that_are_the_launchers() {
     let launched = "exec \"$LAUNCHER\" run --parent-fd 7 --log-fd 8 -- ls /proc/self/fd 7<&0 8>&2 9</dev/null";
     assert_eq!(descriptors(launched), descriptors("exec ls /proc/self/fd 9</dev/null"));
 }
-
-/// Runs its arguments where pidfd_open(2) is not offered, as before Linux 5.3 and below some filters of system calls.
-const WITHOUT_PIDFD: &str = "import ctypes, os, struct, sys\n\
-    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2\n\
-    LOAD, EQUAL, RETURN, PIDFD_OPEN, DENY_WITH_ENOSYS, ALLOW = 0x20, 0x15, 0x06, 434, 0x50026, 0x7fff0000\n\
-    code = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, DENY_WITH_ENOSYS), (RETURN, 0, 0, ALLOW)]\n\
-    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *line) for line in code))\n\
-    program = struct.pack('@HP', 4, ctypes.addressof(code))\n\
-    libc = ctypes.CDLL(None)\n\
-    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
-    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0\n\
-    try: os.pidfd_open(os.getpid())\n\
-    except OSError: os.execvp(sys.argv[1], sys.argv[1:])\n";
 
 #[test]
 fn without_pidfd_each_of_its_processes_finds_the_end_of_the_parent_by_itself() {

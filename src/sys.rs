@@ -2,6 +2,7 @@
 //! pidfd, epoll or wait for any child, and this crate has no dependencies. Nothing of libc is visible outside.
 #![allow(unsafe_code)]
 
+mod beside;
 mod child;
 mod descriptor;
 mod inotify;
@@ -13,10 +14,12 @@ pub mod signal;
 pub mod sixteen;
 pub mod slice;
 mod socket;
+mod stack;
 mod terminal;
 mod unwind;
 mod wait;
 
+pub use beside::*;
 pub use child::*;
 pub use descriptor::*;
 pub use inotify::*;

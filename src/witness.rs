@@ -4,10 +4,10 @@
 //!
 //! It wakes the guard when PROGRAM has ended: its parent, the supervisor, may have been stopped, and the guard as well.
 
-use crate::sys::{self, Fork, Origin, Pid, Signals, signal};
+use crate::sys::{self, Origin, Pid, Signals, signal};
 use std::io::{self, Read, Write};
 use std::iter;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Forks the witness. Without one, what comes to the whole group is passed on as if it had come to us alone.
+    /// Starts the witness. Without one, what comes to the whole group is passed on as if it had come to us alone.
     ///
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM, EAGAIN.
@@ -66,18 +66,8 @@ impl Witness {
         socket.set_read_timeout(Some(PATIENCE))?;
         // Who was stopped takes nothing, either.
         socket.set_write_timeout(Some(PATIENCE))?;
-        let guard = sys::own_pid();
-        match sys::fork()? {
-            Fork::Child => {
-                sys::die_when_parent_ends();
-                sys::close_all_but(theirs.as_fd());
-                if sys::parent_pid() == guard {
-                    testify(theirs);
-                }
-                std::process::exit(0);
-            }
-            Fork::Parent(pid) => Ok(Witness { socket, pid, questions: 0 }),
-        }
+        let pid = sys::start_beside(theirs.into(), testify)?;
+        Ok(Witness { socket, pid, questions: 0 })
     }
 
     pub fn pid(&self) -> Pid {
@@ -108,16 +98,17 @@ impl Witness {
             (&self.socket).read_exact(&mut word).ok().map(|()| Word::decode(word))
         });
         // One that came too late is not of this question.
-        let answers = answers.filter(|answer| answer.question == self.questions);
+        let answers = answers.filter(|answer| answer.question == self.questions && answer.sent.0 != WATCH);
         answers.map(|answer| answer.has_come).take(about.len()).collect()
     }
 }
 
-/// Answers until the guard is gone. All signals are blocked.
-fn testify(mut guard: UnixStream) {
+/// Answers until the guard is gone. All signals are blocked. It runs in the memory of the guard: see
+/// [`sys::start_beside`] for what it must not do.
+fn testify(guard: OwnedFd) {
     sys::set_name(c"plugin-witness");
     let Ok(signals) = Signals::open() else { return };
-    let mut seen = Seen::default();
+    let mut seen = Seen::new();
     let mut program = None;
     loop {
         let sources = [Some(guard.as_fd()), Some(signals.as_fd()), program.as_ref().map(AsFd::as_fd)];
@@ -128,7 +119,7 @@ fn testify(mut guard: UnixStream) {
                 seen.note((arrived.number, sender), Instant::now());
             }
         }
-        if is_asked && answer(&mut guard, &mut seen, &mut program).is_err() {
+        if is_asked && answer(guard.as_fd(), &mut seen, &mut program).is_err() {
             return;
         }
         // It has heard all that PROGRAM has. Who was stopped with it must hear that it is over.
@@ -139,47 +130,64 @@ fn testify(mut guard: UnixStream) {
     }
 }
 
-/// One word for each signal that was asked about.
-fn answer(guard: &mut UnixStream, seen: &mut Seen, program: &mut Option<OwnedFd>) -> io::Result<()> {
-    let mut words = [0; WORDS];
-    let count = match guard.read(&mut words)? {
-        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-        count => count,
-    };
-    let words = words[..count].as_chunks().0.iter().map(|word| Word::decode(*word));
-    let (watched, asked): (Vec<Word>, Vec<Word>) = words.partition(|word| word.sent.0 == WATCH);
-    if let Some(word) = watched.last() {
-        *program = sys::pidfd_open(word.sent.1).ok();
+/// One word for each, be it a signal that was asked about or not.
+fn answer(guard: BorrowedFd<'_>, seen: &mut Seen, program: &mut Option<OwnedFd>) -> io::Result<()> {
+    let mut bytes = [0; WORD * WORDS];
+    let count = sys::read(guard, &mut bytes)?;
+    let words = bytes.get_mut(..count).unwrap_or_default().as_chunks_mut().0;
+    if words.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let about: Vec<Sent> = asked.iter().map(|word| word.sent).collect();
-    let answers = asked.into_iter().zip(seen.answer(&about, Instant::now()));
-    let answers: Vec<u8> = answers.flat_map(|(word, has_come)| Word { has_come, ..word }.encode()).collect();
-    guard.write_all(&answers)
+    let sent = words.iter().map(|word| Word::decode(*word).sent);
+    if let Some((_, pid)) = sent.rev().find(|sent| sent.0 == WATCH) {
+        *program = sys::pidfd_open(pid).ok();
+    }
+    seen.answer(words, Instant::now());
+    let mut rest = words.as_flattened();
+    while !rest.is_empty() {
+        let count = sys::write(guard, rest)?;
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The signals that have come, and when each did so last.
-#[derive(Default)]
-struct Seen(Vec<(Sent, Instant)>);
+struct Seen([Option<(Sent, Instant)>; MEMORY]);
 
 impl Seen {
-    fn note(&mut self, sent: Sent, at: Instant) {
-        self.0.retain(|(other, _)| *other != sent);
-        self.0.push((sent, at));
-        self.0.drain(..self.0.len().saturating_sub(MEMORY));
+    const fn new() -> Seen {
+        Seen([None; MEMORY])
     }
 
-    /// Which of these have come. They are forgotten: the next of their kind is another.
-    fn answer(&mut self, about: &[Sent], now: Instant) -> Vec<bool> {
-        let answers = about.iter().map(|sent| self.has(*sent, now)).collect();
-        self.0.retain(|(sent, _)| !about.contains(sent));
-        answers
+    /// In the place of the same, or where nothing is, or else of what came longest ago.
+    fn note(&mut self, sent: Sent, at: Instant) {
+        let preference = |place: &&mut Option<(Sent, Instant)>| match place {
+            Some((other, _)) if *other == sent => (0, None),
+            None => (1, None),
+            Some((_, at)) => (2, Some(*at)),
+        };
+        if let Some(place) = self.0.iter_mut().min_by_key(preference) {
+            *place = Some((sent, at));
+        }
+    }
+
+    /// Says in each word whether that has come. What was asked about is forgotten: the next of its kind is another.
+    fn answer(&mut self, words: &mut [[u8; WORD]], now: Instant) {
+        for bytes in words.iter_mut() {
+            let word = Word::decode(*bytes);
+            *bytes = Word { has_come: self.has(word.sent, now), ..word }.encode();
+        }
+        let is_answered = |sent: Sent| words.iter().any(|word| Word::decode(*word).sent == sent);
+        for place in &mut self.0 {
+            place.take_if(|(sent, _)| is_answered(*sent));
+        }
     }
 
     /// Whether all have had a signal. A stop takes a pending SIGCONT back, and SIGCONT a stop (signal(7)): of several that
     /// come shortly after one another, who is short of a processor has the last alone.
     fn has(&self, sent: Sent, now: Instant) -> bool {
         let is_of_job_control = |number: i32| number == signal::CONT || signal::SUSPENDS.contains(&number);
-        self.0.iter().any(|&(other, at)| {
+        self.0.iter().flatten().any(|&(other, at)| {
             let stands_for_it = is_of_job_control(sent.0) && is_of_job_control(other.0) && now < at + SHORTLY;
             other == sent || stands_for_it
         })
@@ -192,6 +200,22 @@ mod tests {
     use crate::sys::signal::{CONT, INT, TERM, TSTP};
     use std::net::Shutdown;
     use std::thread;
+
+    fn seen_at(all: &[Sent], at: Instant) -> Seen {
+        let mut seen = Seen::new();
+        all.iter().for_each(|sent| seen.note(*sent, at));
+        seen
+    }
+
+    fn ask(seen: &mut Seen, about: &[Sent], now: Instant) -> Vec<bool> {
+        let word = |&sent: &Sent| Word { sent, question: 7, has_come: false };
+        let mut words: Vec<_> = about.iter().map(|sent| word(sent).encode()).collect();
+        seen.answer(&mut words, now);
+        let answers: Vec<Word> = words.into_iter().map(Word::decode).collect();
+        let is_of_question = |(answer, sent): (&Word, &Sent)| Word { has_come: false, ..*answer } == word(sent);
+        assert!(answers.iter().zip(about).all(is_of_question), "{answers:?}");
+        answers.iter().map(|answer| answer.has_come).collect()
+    }
 
     #[test]
     fn of_stops_and_continuations_the_last_stands_for_those_shortly_before() {
@@ -210,24 +234,30 @@ mod tests {
             ((CONT, 7), (TSTP, 7), later, false),
             ((CONT, 7), (CONT, 7), later, true),
         ] {
-            assert_eq!(Seen(vec![(seen, at)]).answer(&[asked], now), [expected], "{asked:?} {seen:?}");
+            assert_eq!(ask(&mut seen_at(&[seen], at), &[asked], now), [expected], "{asked:?} {seen:?}");
         }
     }
 
     #[test]
     fn what_was_asked_about_is_forgotten_and_what_came_too_long_ago() {
         let now = Instant::now();
-        let mut seen = Seen::default();
-        seen.note((TERM, 7), now);
-        seen.note((INT, 7), now);
-        assert_eq!(seen.answer(&[(TERM, 7), (TERM, 8), (TERM, 7)], now), [true, false, true]);
-        assert_eq!(seen.answer(&[(TERM, 7), (INT, 7)], now), [false, true]);
+        let mut seen = seen_at(&[(TERM, 7), (INT, 7)], now);
+        assert_eq!(ask(&mut seen, &[(TERM, 7), (TERM, 8), (TERM, 7)], now), [true, false, true]);
+        assert_eq!(ask(&mut seen, &[(TERM, 7), (INT, 7)], now), [false, true]);
         // The same again and again takes the room of one.
         (0..MEMORY).for_each(|_| seen.note((TERM, 1), now));
         (2..=MEMORY as Pid).for_each(|sender| seen.note((TERM, sender), now));
-        assert_eq!(seen.answer(&[(TERM, 1)], now), [true]);
-        (0..=MEMORY as Pid).for_each(|sender| seen.note((INT, sender), now));
-        assert_eq!(seen.answer(&[(INT, 0), (INT, 1)], now), [false, true]);
+        assert_eq!(ask(&mut seen, &[(TERM, 1)], now), [true]);
+        let later = |sender: Pid| now + Duration::from_nanos(sender as u64);
+        (0..=MEMORY as Pid).for_each(|sender| seen.note((INT, sender), later(sender)));
+        assert_eq!(ask(&mut seen, &[(INT, 0), (INT, 1)], now), [false, true]);
+        // That it came again makes it new.
+        let mut seen = Seen::new();
+        (0..MEMORY as Pid)
+            .chain([0, MEMORY as Pid])
+            .zip(0..)
+            .for_each(|(sender, at)| seen.note((INT, sender), later(at)));
+        assert_eq!(ask(&mut seen, &[(INT, 0), (INT, 1)], now), [true, false]);
     }
 
     /// The guard's end, and the witness'. The number of the next question is 0.
@@ -238,11 +268,11 @@ mod tests {
 
     #[test]
     fn each_signal_is_answered_for_and_what_comes_too_late_is_no_answer() {
-        let (mut guard, mut theirs) = both_ends();
+        let (mut guard, theirs) = both_ends();
         let late = Word { sent: (TERM, 7), question: u8::MAX, has_come: true };
-        theirs.write_all(&[late.encode(), late.encode()].concat()).unwrap();
-        let mut seen = Seen(vec![((INT, 1 << 22), Instant::now()), ((64, 7), Instant::now())]);
-        let witness = thread::spawn(move || answer(&mut theirs, &mut seen, &mut None));
+        (&theirs).write_all(&[late.encode(), late.encode()].concat()).unwrap();
+        let mut seen = seen_at(&[(INT, 1 << 22), (64, 7)], Instant::now());
+        let witness = thread::spawn(move || answer(theirs.as_fd(), &mut seen, &mut None));
         let answers = guard.ask(&[(TERM, 7), (INT, 1 << 22), (INT, 7), (64, 7), (TERM, 7)]);
         assert_eq!(answers, [false, true, false, true, false]);
         witness.join().unwrap().unwrap();
@@ -250,8 +280,8 @@ mod tests {
 
     #[test]
     fn who_has_ended_leaves_the_rest_without_an_answer() {
-        let (mut guard, mut theirs) = both_ends();
-        theirs.write_all(&Word { sent: (TERM, 7), question: 0, has_come: true }.encode()).unwrap();
+        let (mut guard, theirs) = both_ends();
+        (&theirs).write_all(&Word { sent: (TERM, 7), question: 0, has_come: true }.encode()).unwrap();
         theirs.shutdown(Shutdown::Write).unwrap();
         assert_eq!(guard.ask(&[(TERM, 7), (INT, 7)]), [true]);
         drop(theirs);
@@ -260,14 +290,14 @@ mod tests {
 
     #[test]
     fn the_process_that_is_watched_is_the_last_that_was_named() {
-        let (guard, mut theirs) = both_ends();
+        let (guard, theirs) = both_ends();
         let mut program = None;
         for (pid, is_there) in [(sys::own_pid(), true), (Pid::MAX, false)] {
             guard.watch(pid);
-            answer(&mut theirs, &mut Seen::default(), &mut program).unwrap();
+            answer(theirs.as_fd(), &mut Seen::new(), &mut program).unwrap();
             assert_eq!(program.is_some(), is_there, "{pid}");
         }
         drop(guard);
-        assert!(answer(&mut theirs, &mut Seen::default(), &mut program).is_err(), "nobody asks any more");
+        assert!(answer(theirs.as_fd(), &mut Seen::new(), &mut program).is_err(), "nobody asks any more");
     }
 }

@@ -10,13 +10,13 @@ use super::libc;
 use super::process::Mark;
 use super::raw::{self, call};
 use super::signal::{self, SignalState};
+use super::stack::Stack;
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// `NAME=value`, as this process got it or made for a child.
 pub type Variable = Cow<'static, CStr>;
@@ -77,49 +77,6 @@ struct Launch {
     stack: Stack,
 }
 
-/// The stack of a child: pages of its own.
-struct Stack(*mut c_void);
-
-/// Stacks that nobody uses. As a rule one child has not executed its image yet when the next is started; pages that are
-/// mapped and unmapped for each cost several per cent of a start, as every processor has to forget them.
-static SPARE: [AtomicPtr<c_void>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
-
-impl Stack {
-    /// In bytes. A child needs a few hundred.
-    const SIZE: usize = 16 * 1024;
-
-    fn new() -> io::Result<Stack> {
-        let spare =
-            SPARE.iter().map(|place| place.swap(ptr::null_mut(), Ordering::Relaxed)).find(|pages| !pages.is_null());
-        if let Some(pages) = spare {
-            return Ok(Stack(pages));
-        }
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: new pages are nobody else's.
-        let pages = unsafe { libc::mmap(ptr::null_mut(), Stack::SIZE, access, kind, -1, 0) };
-        if pages == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Stack(pages)) }
-    }
-
-    /// Where it begins, for it grows downward.
-    fn upper_end(&self) -> *mut c_void {
-        self.0.wrapping_byte_add(Stack::SIZE)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        let none = ptr::null_mut();
-        let keep = |place: &AtomicPtr<c_void>| {
-            place.compare_exchange(none, self.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        if SPARE.iter().any(keep) {
-            return;
-        }
-        // SAFETY: the pages are those that were mapped.
-        unsafe { libc::munmap(self.0, Stack::SIZE) };
-    }
-}
-
 /// Starts a child that sets itself up and executes the image. Waits for neither. From then on the child has descriptors
 /// of its own.
 ///
@@ -128,7 +85,7 @@ impl Drop for Stack {
 pub fn spawn(image: Image, setup: ChildSetup) -> io::Result<Spawned> {
     let (pipe, report) = io::pipe()?;
     // The score of the OOM killer is one for all who share the memory.
-    let shared = if setup.oom_score_adj.is_none() { libc::CLONE_VM } else { 0 };
+    let shares_memory = setup.oom_score_adj.is_none();
     let launch = Box::new(Launch {
         words: pointers([c"/bin/sh"].into_iter().chain(image.words.iter().map(CString::as_c_str))),
         environment: pointers(image.environment.iter().map(AsRef::as_ref)),
@@ -140,21 +97,14 @@ pub fn spawn(image: Image, setup: ChildSetup) -> io::Result<Spawned> {
         variable: [0; 64],
         stack: Stack::new()?,
     });
-    let stack = launch.stack.upper_end();
     let launch = NonNull::from(Box::leak(launch));
-    // SAFETY: the stack is part of `launch`, which lives until the child has no use for it.
-    let start = |shared| unsafe { raw::start(signal::CHLD as usize | shared, stack, run, launch.as_ptr().cast()) };
-    let started = start(shared).or_else(|errno| match errno {
-        // User-mode emulators and filters of system calls know memory that is shared by threads alone.
-        libc::EINVAL | libc::ENOSYS | libc::EPERM if shared != 0 => start(0),
-        errno => Err(errno),
-    });
-    match started {
-        Ok(pid) => Ok(Spawned { pid: pid as Pid, outcome: Outcome { pipe, launch } }),
-        Err(errno) => {
+    // SAFETY: nobody else has `launch`, which lives, as does the stack in it, until the child has no use for it.
+    match unsafe { launch.as_ref().stack.start(shares_memory, run, launch.as_ptr().cast()) } {
+        Ok(pid) => Ok(Spawned { pid, outcome: Outcome { pipe, launch } }),
+        Err(error) => {
             // SAFETY: there is no child that could use it.
             drop(unsafe { Box::from_raw(launch.as_ptr()) });
-            Err(io::Error::from_raw_os_error(errno))
+            Err(error)
         }
     }
 }

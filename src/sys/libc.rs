@@ -137,7 +137,6 @@ pub struct SocketAddress {
 
 unsafe extern "C" {
     pub fn fork() -> c_int;
-    pub fn getppid() -> c_int;
     pub fn getpgrp() -> c_int;
     pub fn getpgid(pid: c_int) -> c_int;
     pub fn getsid(pid: c_int) -> c_int;
@@ -152,15 +151,12 @@ unsafe extern "C" {
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     pub static environ: *const *const c_char;
-    pub fn prctl(option: c_int, ...) -> c_int;
     pub fn syscall(number: c_long, ...) -> c_long;
     pub fn signal(number: c_int, handler: usize) -> usize;
     pub fn siginterrupt(number: c_int, interrupts: c_int) -> c_int;
-    pub fn signalfd(fd: c_int, mask: *const SigSet, flags: c_int) -> c_int;
     pub fn pthread_sigmask(how: c_int, new: *const SigSet, old: *mut SigSet) -> c_int;
     pub fn mmap(at: *mut c_void, length: usize, access: c_int, kind: c_int, fd: c_int, offset: i64) -> *mut c_void;
     pub fn munmap(at: *mut c_void, length: usize) -> c_int;
-    pub fn poll(fds: *mut PollFd, count: c_ulong, timeout: c_int) -> c_int;
     pub fn epoll_create1(flags: c_int) -> c_int;
     pub fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut EpollEvent) -> c_int;
     pub fn inotify_init1(flags: c_int) -> c_int;

@@ -1,7 +1,8 @@
 //! Processes: their making, their groups, their ends.
 
 use super::libc::{self, check};
-use super::{raw, signal};
+use super::raw::{self, call};
+use super::signal;
 use std::ffi::{CStr, c_int, c_long, c_uint, c_ulong};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -10,35 +11,24 @@ use std::ptr;
 /// A process id, as the kernel counts them.
 pub type Pid = i32;
 
-/// On which side of a [`fork`] the caller is.
+/// On which side of a fork the caller is.
 pub enum Fork {
     Child,
     Parent(Pid),
 }
 
-/// Forks this process (fork(2)). To be called before any thread exists: only the calling thread lives on in the child.
-///
-/// # Errors
-/// EAGAIN and ENOMEM, as fork(2) has them.
-pub fn fork() -> io::Result<Fork> {
-    // SAFETY: no memory is passed; the process has one thread, so no lock can be held by another in the child.
-    match check(unsafe { libc::fork() })? {
-        0 => Ok(Fork::Child),
-        pid => Ok(Fork::Parent(pid)),
-    }
-}
-
-/// Forks as [`fork`] does, into a child whose end sends this process SIGCONT instead of SIGCHLD (clone(2), "the child
+/// Forks this process (fork(2)) into a child whose end sends it SIGCONT instead of SIGCHLD (clone(2), "the child
 /// termination signal"): it is heard even if this process is stopped. [`reap`] finds such a child like any other.
 ///
-/// libc is not told, so that the child must not call what needs its thread id, such as raise(3).
+/// To be called before any thread exists: only the calling thread lives on in the child. libc is not told, so that the child must not call what needs its thread id, such as raise(3).
 ///
 /// # Errors
 /// EAGAIN and ENOMEM, as clone(2) has them.
 pub fn fork_heard_when_stopped() -> io::Result<Fork> {
     let none: c_ulong = 0;
     let clone = |signal: c_ulong| {
-        // SAFETY: as for fork: without a stack and flags the child goes on here, in a copy of this process of one thread.
+        // SAFETY: without a stack and flags the child goes on here, in a copy of this process; that has one thread, so that
+        // no lock can be held by another.
         check(unsafe { libc::syscall(raw::CLONE as c_long, signal, none, none, none, none) } as c_int)
     };
     let started = clone(signal::CONT as c_ulong).or_else(|error| match error.raw_os_error() {
@@ -60,7 +50,7 @@ pub fn own_pid() -> Pid {
 /// The parent of this process; 0 when it is in another PID namespace.
 pub fn parent_pid() -> Pid {
     // SAFETY: takes nothing and cannot fail.
-    unsafe { libc::getppid() }
+    unsafe { call(raw::GETPPID, [0; 5]) }.unwrap_or(0) as Pid
 }
 
 /// The process group of this process.
@@ -107,9 +97,7 @@ pub fn lead_own_session() -> io::Result<()> {
 /// # Errors
 /// EINVAL before Linux 3.4.
 pub fn become_subreaper() -> io::Result<()> {
-    let on: c_ulong = 1;
-    // SAFETY: prctl(2) takes an unsigned long here.
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, on) }).map(drop)
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
 }
 
 /// Sends `signal` to one process. That it has gone already is not an error.
@@ -132,37 +120,39 @@ pub fn kill_group(group: Pid, signal: i32) -> io::Result<()> {
 
 fn send(target: Pid, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is passed.
-    match check(unsafe { libc::kill(target, signal) }) {
-        Err(error) if error.raw_os_error() == Some(3) => Ok(()),
-        result => result.map(drop),
+    match unsafe { call(raw::KILL, [target as usize, signal as usize, 0, 0, 0]) } {
+        Ok(_) | Err(libc::ESRCH) => Ok(()),
+        Err(errno) => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 
 /// Has the kernel send SIGCONT when the thread that started this process ends (PR_SET_PDEATHSIG): it wakes a process that
 /// is stopped, and means nothing to one that is not. Not inherited by fork.
 pub fn wake_when_parent_ends() {
-    // SAFETY: prctl(2) takes an unsigned long here.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal::CONT as c_ulong) };
+    let _ = prctl(libc::PR_SET_PDEATHSIG, signal::CONT as usize);
 }
 
 /// As [`wake_when_parent_ends`], but SIGKILL.
 pub fn die_when_parent_ends() {
-    // SAFETY: prctl(2) takes an unsigned long here.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal::KILL as c_ulong) };
+    let _ = prctl(libc::PR_SET_PDEATHSIG, signal::KILL as usize);
 }
 
 /// Keeps other processes of this user from opening our descriptors and from tracing us, and what we know out of core
 /// dumps (PR_SET_DUMPABLE). Inherited by fork; exec undoes it.
 pub fn hide_from_others() {
-    let off: c_ulong = 0;
-    // SAFETY: prctl(2) takes an unsigned long here.
-    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, off) };
+    let _ = prctl(libc::PR_SET_DUMPABLE, 0);
 }
 
 /// Gives this process another name in ps(1) and for pkill(1) (PR_SET_NAME, 15 bytes).
 pub fn set_name(name: &CStr) {
-    // SAFETY: the name is valid for the call, which copies it.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    let _ = prctl(libc::PR_SET_NAME, name.as_ptr() as usize);
+}
+
+/// For the operations that take no memory, or a name.
+fn prctl(operation: c_int, value: usize) -> io::Result<()> {
+    // SAFETY: a name is valid for the call, which copies it.
+    let outcome = unsafe { call(raw::PRCTL, [operation as usize, value, 0, 0, 0]) };
+    outcome.map(drop).map_err(io::Error::from_raw_os_error)
 }
 
 /// How a process ended.
@@ -269,11 +259,10 @@ impl Mark {
 /// # Errors
 /// ESRCH (3) when it has ended; ENOSYS or EPERM where the kernel or a filter does not offer the call.
 pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
-    let flags: c_uint = 0;
     // SAFETY: the arguments are those of pidfd_open(2); the descriptor returned is ours alone.
     unsafe {
-        let fd = check(libc::syscall(raw::PIDFD_OPEN as c_long, pid, flags) as c_int)?;
-        Ok(OwnedFd::from_raw_fd(fd))
+        let fd = call(raw::PIDFD_OPEN, [pid as usize, 0, 0, 0, 0]).map_err(io::Error::from_raw_os_error)?;
+        Ok(OwnedFd::from_raw_fd(fd as c_int))
     }
 }
 

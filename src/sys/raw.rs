@@ -1,5 +1,4 @@
-//! System calls without libc, which would leave the error of each in `errno`: a child that shares our memory shares that
-//! as well. An error is the number that the kernel returned.
+//! System calls without libc, which would leave the error of each in `errno`: who shares our memory shares that as well. An error is the number that the kernel returned.
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
@@ -15,15 +14,19 @@ mod number {
     pub const RT_SIGPROCMASK: usize = 14;
     pub const GETPID: usize = 39;
     pub const EXECVE: usize = 59;
+    pub const KILL: usize = 62;
     pub const FCNTL: usize = 72;
     pub const SETPGID: usize = 109;
     pub const GETPPID: usize = 110;
     pub const SETPRIORITY: usize = 141;
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
+    pub const EXIT_GROUP: usize = 231;
     pub const TGKILL: usize = 234;
     pub const OPENAT: usize = 257;
+    pub const PPOLL: usize = 271;
     pub const EPOLL_PWAIT: usize = 281;
+    pub const SIGNALFD4: usize = 289;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
     pub const PWRITEV2: usize = 328;
@@ -40,6 +43,10 @@ mod number {
     pub const CLOSE: usize = 57;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const PPOLL: usize = 73;
+    pub const SIGNALFD4: usize = 74;
+    pub const EXIT_GROUP: usize = 94;
+    pub const KILL: usize = 129;
     pub const TGKILL: usize = 131;
     pub const RT_SIGACTION: usize = 134;
     pub const RT_SIGPROCMASK: usize = 135;

@@ -1,11 +1,11 @@
 //! Signals: their numbers and names (signal(7)), which are blocked and ignored, and those that have arrived.
 
 use super::Pid;
-use super::libc::{self, check};
+use super::libc;
 use super::raw::{self, call};
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -217,10 +217,12 @@ impl Signals {
     /// EMFILE, ENFILE, ENOMEM, as signalfd(2) has them.
     pub fn open() -> io::Result<Signals> {
         let all = libc::SigSet::FULL;
+        let arguments =
+            [-1_isize as usize, &raw const all as usize, MASK_SIZE, (libc::CLOEXEC | libc::NONBLOCK) as usize, 0];
         // SAFETY: `all` is valid for the call; the descriptor returned is ours alone.
         unsafe {
-            let fd = check(libc::signalfd(-1, &all, libc::CLOEXEC | libc::NONBLOCK))?;
-            Ok(Signals(OwnedFd::from_raw_fd(fd)))
+            let fd = call(raw::SIGNALFD4, arguments).map_err(io::Error::from_raw_os_error)?;
+            Ok(Signals(OwnedFd::from_raw_fd(fd as c_int)))
         }
     }
 
@@ -229,8 +231,7 @@ impl Signals {
         // struct signalfd_siginfo is 128 bytes: ssi_signo at 0, ssi_code at 8, ssi_pid at 12 (signalfd(2)).
         const SI_KERNEL: i32 = 0x80;
         let mut info = [0u8; 128];
-        // SAFETY: `info` is as long as the count says.
-        let read = unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast::<c_void>(), info.len()) };
+        let read = super::read(self.0.as_fd(), &mut info);
         let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
         let origin = match word(8) {
             SI_KERNEL if OF_TERMINALS.contains(&word(0)) => Origin::Terminal,
@@ -238,7 +239,7 @@ impl Signals {
             1.. => Origin::Kernel,
             _ => Origin::Process(word(12)),
         };
-        (read == 128).then(|| Arrived { number: word(0), origin })
+        matches!(read, Ok(128)).then(|| Arrived { number: word(0), origin })
     }
 }
 

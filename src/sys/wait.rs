@@ -2,7 +2,7 @@
 
 use super::libc::{self, check};
 use super::raw::{self, call};
-use std::ffi::{c_int, c_ulong};
+use std::ffi::c_int;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -10,12 +10,21 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-/// Milliseconds for poll(2) and epoll_wait(2), rounded up so that a deadline has passed when they return.
+/// Milliseconds for epoll_wait(2), rounded up so that a deadline has passed when they return.
 fn milliseconds(timeout: Option<Duration>) -> c_int {
     match timeout {
         None => -1,
         Some(timeout) => c_int::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX),
     }
+}
+
+/// ppoll(2): how many have news. It has its own copy of the time, which is more exact than milliseconds.
+fn poll(polled: &mut [libc::PollFd], timeout: Option<Duration>) -> Result<usize, c_int> {
+    let seconds = |timeout: Duration| i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
+    let mut rest = timeout.map(|timeout| [seconds(timeout), timeout.subsec_nanos().into()]);
+    let rest = rest.as_mut().map_or(ptr::null_mut(), |rest| rest.as_mut_ptr());
+    // SAFETY: `polled` is as long as the count says, `rest` a struct timespec; the signal mask stays.
+    unsafe { call(raw::PPOLL, [polled.as_mut_ptr() as usize, polled.len(), rest as usize, 0, 0]) }
 }
 
 /// Waits until one of `fds` can be read or has ended, at most `timeout` (`None`: for ever), and says which.
@@ -29,10 +38,9 @@ pub fn wait_readable<const N: usize>(
     // A negative descriptor is passed over by poll(2).
     let mut polled =
         fds.map(|fd| libc::PollFd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events: libc::POLLIN, revents: 0 });
-    // SAFETY: `polled` has N elements.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), N as c_ulong, milliseconds(timeout)) }) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
-        Err(error) => Err(error),
+    match poll(&mut polled, timeout) {
+        Err(libc::EINTR) => Ok([false; N]),
+        Err(errno) => Err(io::Error::from_raw_os_error(errno)),
         Ok(_) => Ok(polled.map(|fd| fd.revents != 0)),
     }
 }
@@ -44,9 +52,8 @@ pub fn wait_readable<const N: usize>(
 pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let polled = |fd: &BorrowedFd<'_>| libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let mut polled: Vec<libc::PollFd> = fds.iter().map(polled).collect();
-    // SAFETY: `polled` is as long as the count says.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as c_ulong, milliseconds(timeout)) }) {
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+    match poll(&mut polled, timeout) {
+        Err(errno) if errno != libc::EINTR => Err(io::Error::from_raw_os_error(errno)),
         _ => Ok(polled.iter().map(|fd| fd.revents != 0).collect()),
     }
 }
@@ -55,8 +62,7 @@ pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> i
 /// is said to: the write shows what is the matter.
 pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
     let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: `polled` is one element.
-    unsafe { libc::poll(&mut polled, 1, milliseconds(timeout)) != 0 }
+    poll(slice::from_mut(&mut polled), timeout) != Ok(0)
 }
 
 /// What is waited for.
@@ -78,8 +84,7 @@ pub fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> bool {
         Interest::Writable => libc::POLLOUT,
     };
     let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 };
-    // SAFETY: `polled` is one element.
-    unsafe { libc::poll(&mut polled, 1, 0) > 0 }
+    matches!(poll(slice::from_mut(&mut polled), Some(Duration::ZERO)), Ok(1..))
 }
 
 /// A set of descriptors to wait for, each with a token (epoll(7), level-triggered).

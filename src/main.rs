@@ -38,9 +38,8 @@ use cli::{Command, Opt, Request};
 use error::Error;
 use settings::Settings;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let outcome = run();
     if let Err(error) = &outcome {
         let mut line = [cli::NAME, ": "].concat().into_bytes();
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
         line.push(b'\n');
         let _ = io::stderr().write_all(&line);
     }
-    ExitCode::from(outcome.unwrap_or_else(|error| error.status()))
+    sys::exit(outcome.unwrap_or_else(|error| error.status()))
 }
 
 fn run() -> Result<u8, Error> {

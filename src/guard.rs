@@ -17,12 +17,13 @@ use crate::notice::{Look, Notice};
 use crate::parent::ParentWatch;
 use crate::settings::Settings;
 use crate::supervisor::{Above, Supervisor};
-use crate::sys::{self, Change, Epoll, Fork, Interest, Pid, Reaped, Signals, signal};
+use crate::sys::{self, Change, Fork, Interest, Pid, Reaped, Signals, signal};
 use crate::witness::Witness;
 use signals::Gathered;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a stop may take beyond the grace period before the supervisor is held to be stuck.
@@ -31,11 +32,6 @@ const MARGIN: Duration = Duration::from_secs(3);
 const LAST_MARGIN: Duration = Duration::from_secs(1);
 /// How often to look around where the kernel denies what would tell us.
 const BLIND_PAUSE: Duration = Duration::from_millis(100);
-
-const SIGNALS: u64 = 0;
-const LINK: u64 = 1;
-const PARENT: u64 = 2;
-const PROGRAM: u64 = 3;
 
 /// Runs the plugins, and PROGRAM if there is one, to their end. Returns the exit status.
 ///
@@ -83,7 +79,7 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
                 supervisor,
                 signals,
                 parent: Some(parent),
-                link,
+                link: Some(link),
                 witness,
                 address,
                 program: None,
@@ -122,7 +118,8 @@ struct Guard {
     signals: Signals,
     /// `None` once it is gone.
     parent: Option<ParentWatch>,
-    link: Link,
+    /// `None` once the supervisor is on its way out.
+    link: Option<Link>,
     /// Until it has ended.
     witness: Option<Witness>,
     /// The control socket, to be removed at the end.
@@ -144,85 +141,87 @@ struct Guard {
     decide_at: Option<Instant>,
 }
 
+/// What may have news.
+struct News {
+    signals: bool,
+    link: bool,
+    program: bool,
+    parent: bool,
+}
+
 impl Guard {
     fn watch(mut self) -> Result<u8, Error> {
-        // Where the kernel has no memory for this, it is done without: see `wait`.
-        let epoll = Epoll::new().and_then(|epoll| self.register(&epoll).map(|()| epoll)).ok();
         loop {
-            if let Some(change) = self.reap().or_else(|| self.keep_deadlines()) {
+            let news = self.wait();
+            if news.signals {
+                while let Some(arrived) = self.signals.take() {
+                    self.take_signal(arrived);
+                }
+                // Nothing else matters any more.
+                if let Some(change) = self.reap() {
+                    return Ok(self.end(change));
+                }
+            }
+            if news.link {
+                self.take_reports();
+            }
+            if news.parent {
+                self.look_at_parent();
+            }
+            if news.program {
+                self.look_at_program();
+            }
+            if let Some(change) = self.keep_deadlines() {
                 return Ok(self.end(change));
             }
-            self.wait(epoll.as_ref());
-            while let Some(arrived) = self.signals.take() {
-                self.take_signal(arrived);
-            }
-            self.take_reports(epoll.as_ref());
-            self.look_at_parent(epoll.as_ref());
-            self.look_at_program(epoll.as_ref());
         }
     }
 
-    fn register(&self, epoll: &Epoll) -> io::Result<()> {
-        epoll.add(self.signals.as_fd(), SIGNALS)?;
-        epoll.add(self.link.as_fd(), LINK)?;
-        self.parent.as_ref().map_or(Ok(()), |parent| parent.register(epoll, PARENT))
-    }
-
-    /// Waits for news of any kind, or the next deadline.
-    fn wait(&self, epoll: Option<&Epoll>) {
-        let tick = self.parent.as_ref().and_then(ParentWatch::tick).map(|tick| Instant::now() + tick);
-        let own = [self.decide_at, self.kill_supervisor_at];
-        let deadline = tick.into_iter().chain(own.into_iter().flatten()).min();
+    /// Waits for news of any kind, or the next deadline. Where the kernel denies that, all is looked at now and then.
+    fn wait(&self) -> News {
+        let tick = self.parent.as_ref().and_then(ParentWatch::tick);
+        let own = [tick.map(|tick| Instant::now() + tick), self.decide_at, self.kill_supervisor_at];
+        let deadline = own.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match epoll {
-            Some(epoll) => {
-                let _ = epoll.wait(&mut Vec::new(), timeout);
+        let readable = |fd| (fd, Interest::Readable);
+        let [process, pipe] = self.parent.as_ref().map_or([None; 2], ParentWatch::sources);
+        let [link, program] = [self.link.as_ref().map(AsFd::as_fd), self.program.as_ref().map(AsFd::as_fd)];
+        let sources = [Some(readable(self.signals.as_fd())), link.map(readable), program.map(readable), process, pipe];
+        match sys::wait_for(sources, timeout) {
+            Ok([signals, link, program, process, pipe]) => {
+                News { signals, link, program, parent: process || pipe || tick.is_some() }
             }
-            // All else is looked at in every turn.
-            None => {
-                let timeout = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
-                drop(sys::wait_readable([Some(self.signals.as_fd()), None], Some(timeout)));
+            Err(_) => {
+                thread::sleep(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE)));
+                News { signals: true, link: true, program: true, parent: true }
             }
         }
     }
 
     // ------------------------------------------------------------ what is above and below
 
-    fn look_at_parent(&mut self, epoll: Option<&Epoll>) {
-        if let Some(parent) = self.parent.take_if(|parent| parent.is_parent_gone()) {
-            if let Some(epoll) = epoll {
-                parent.unregister(epoll);
-            }
+    fn look_at_parent(&mut self) {
+        if self.parent.take_if(|parent| parent.is_parent_gone()).is_some() {
             self.tell(Order::ParentGone);
             self.begin_stop();
         }
     }
 
-    fn look_at_program(&mut self, epoll: Option<&Epoll>) {
+    fn look_at_program(&mut self) {
         let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
-        if let Some(program) = self.program.take_if(|program| has_ended(program)) {
-            if let Some(epoll) = epoll {
-                epoll.remove(program.as_fd());
-            }
+        if self.program.take_if(|program| has_ended(program)).is_some() {
             // The supervisor, whose child it is, may have been stopped.
             let _ = sys::kill(self.supervisor, signal::CONT);
-            self.dismiss_witness();
             self.begin_stop();
         }
     }
 
-    /// Where there is no PROGRAM there is nothing more to testify.
-    fn dismiss_witness(&self) {
-        if let Some(witness) = &self.witness {
-            witness.dismiss();
-        }
-    }
-
-    fn take_reports(&mut self, epoll: Option<&Epoll>) {
-        let received = self.link.receive::<Report>();
+    fn take_reports(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let received = link.receive::<Report>();
         // It is on its way out, which may take a while where one of its threads is stuck in the kernel.
-        if let (Some(epoll), true) = (epoll, received.is_over) {
-            epoll.remove(self.link.as_fd());
+        if received.is_over {
+            self.link = None;
             self.begin_stop();
         }
         for report in received.messages {
@@ -234,19 +233,21 @@ impl Guard {
                     if let Some(witness) = &self.witness {
                         witness.watch(pid);
                     }
-                    if let (Some(program), Some(epoll)) = (&self.program, epoll) {
-                        let _ = epoll.add(program.as_fd(), PROGRAM);
-                    }
                 }
                 Report::ProgramStopped(number) => self.stop_as_program_did(number),
                 Report::ProgramEnded(change) => {
                     self.program_end = Some(change);
-                    self.dismiss_witness();
                     self.begin_stop();
                 }
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(Instant::now() + rest + MARGIN),
                 Report::CannotBegin => self.is_all_left_to_us = true,
             }
+        }
+    }
+
+    fn dismiss_witness(&self) {
+        if let Some(witness) = &self.witness {
+            witness.dismiss();
         }
     }
 
@@ -268,7 +269,7 @@ impl Guard {
 
     /// A supervisor that somebody stopped must hear it too. If it is gone already, its end is about to be reaped.
     fn tell(&self, order: Order) {
-        self.link.send(&order);
+        self.link.iter().for_each(|link| link.send(&order));
         let _ = sys::kill(self.supervisor, signal::CONT);
     }
 
@@ -305,7 +306,7 @@ impl Guard {
     /// The supervisor has ended: the status that the caller is to see.
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
-        self.take_reports(None);
+        self.take_reports();
         self.dismiss_witness();
         let status = match change {
             Change::Exited(status) => {

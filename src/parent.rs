@@ -6,7 +6,7 @@ use crate::error::{Error, plain};
 use crate::settings::{ParentPid, Settings};
 use crate::sys::{self, Epoll, Interest, Pid};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// How often to look where the kernel offers no pidfd.
@@ -73,29 +73,31 @@ impl ParentWatch {
         ParentWatch { process, ..self }
     }
 
+    /// What to wait for: where there may be news.
+    pub fn sources(&self) -> [Option<(BorrowedFd<'_>, Interest)>; 2] {
+        let process = match &self.process {
+            Watched::ByPidfd(fd) => Some((fd.as_fd(), Interest::Readable)),
+            _ => None,
+        };
+        let pipe = match &self.pipe {
+            Pipe::Open(fd) => Some((fd.as_fd(), Interest::HangUp)),
+            Pipe::None | Pipe::Ended => None,
+        };
+        [process, pipe]
+    }
+
     /// Has `epoll` report this token when there may be news.
     ///
     /// # Errors
     /// As epoll_ctl(2) has them.
     pub fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        if let Watched::ByPidfd(fd) = &self.process {
-            epoll.add(fd.as_fd(), token)?;
-        }
-        if let Pipe::Open(fd) = &self.pipe {
-            epoll.watch(fd.as_fd(), token, Interest::HangUp)?;
-        }
-        Ok(())
+        self.sources().into_iter().flatten().try_for_each(|(fd, interest)| epoll.watch(fd, token, interest))
     }
 
     /// Takes back [`ParentWatch::register`]. The other of the two processes that watch holds the same descriptors open, so
     /// that closing them would not.
     pub fn unregister(&self, epoll: &Epoll) {
-        if let Watched::ByPidfd(fd) = &self.process {
-            epoll.remove(fd.as_fd());
-        }
-        if let Pipe::Open(fd) = &self.pipe {
-            epoll.remove(fd.as_fd());
-        }
+        self.sources().into_iter().flatten().for_each(|(fd, _)| epoll.remove(fd));
     }
 
     /// How long to wait for news at most.

@@ -99,6 +99,7 @@ impl SigSet {
 }
 
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct PollFd {
     pub fd: c_int,
     pub events: c_short,

@@ -35,9 +35,20 @@ pub fn wait_readable<const N: usize>(
     fds: [Option<BorrowedFd<'_>>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
+    wait_for(fds.map(|fd| fd.map(|fd| (fd, Interest::Readable))), timeout)
+}
+
+/// As [`wait_readable`], for news of other kinds as well.
+///
+/// # Errors
+/// As [`wait_readable`].
+pub fn wait_for<const N: usize>(
+    sources: [Option<(BorrowedFd<'_>, Interest)>; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
     // A negative descriptor is passed over by poll(2).
-    let mut polled =
-        fds.map(|fd| libc::PollFd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events: libc::POLLIN, revents: 0 });
+    let nothing = libc::PollFd { fd: -1, events: 0, revents: 0 };
+    let mut polled = sources.map(|source| source.map_or(nothing, |(fd, interest)| interest.polled(fd)));
     match poll(&mut polled, timeout) {
         Err(libc::EINTR) => Ok([false; N]),
         Err(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -50,8 +61,7 @@ pub fn wait_readable<const N: usize>(
 /// # Errors
 /// ENOMEM, EINVAL (more than may be open), as poll(2) has them.
 pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
-    let polled = |fd: &BorrowedFd<'_>| libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let mut polled: Vec<libc::PollFd> = fds.iter().map(polled).collect();
+    let mut polled: Vec<libc::PollFd> = fds.iter().map(|fd| Interest::Readable.polled(*fd)).collect();
     match poll(&mut polled, timeout) {
         Err(errno) if errno != libc::EINTR => Err(io::Error::from_raw_os_error(errno)),
         _ => Ok(polled.iter().map(|fd| fd.revents != 0).collect()),
@@ -61,8 +71,7 @@ pub fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> i
 /// Waits until `fd` takes bytes, at most `timeout` (`None`: for ever), and says whether it does. Where poll(2) fails it
 /// is said to: the write shows what is the matter.
 pub fn wait_writable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
-    let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    poll(slice::from_mut(&mut polled), timeout) != Ok(0)
+    poll(slice::from_mut(&mut Interest::Writable.polled(fd)), timeout) != Ok(0)
 }
 
 /// What is waited for.
@@ -76,15 +85,20 @@ pub enum Interest {
     Writable,
 }
 
+impl Interest {
+    fn polled(self, fd: BorrowedFd<'_>) -> libc::PollFd {
+        let events = match self {
+            Interest::Readable => libc::POLLIN,
+            Interest::HangUp => libc::POLLRDHUP,
+            Interest::Writable => libc::POLLOUT,
+        };
+        libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 }
+    }
+}
+
 /// Whether `fd` has news of this kind now.
 pub fn is_ready(fd: BorrowedFd<'_>, interest: Interest) -> bool {
-    let events = match interest {
-        Interest::Readable => libc::POLLIN,
-        Interest::HangUp => libc::POLLRDHUP,
-        Interest::Writable => libc::POLLOUT,
-    };
-    let mut polled = libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 };
-    matches!(poll(slice::from_mut(&mut polled), Some(Duration::ZERO)), Ok(1..))
+    matches!(poll(slice::from_mut(&mut interest.polled(fd)), Some(Duration::ZERO)), Ok(1..))
 }
 
 /// A set of descriptors to wait for, each with a token (epoll(7), level-triggered).

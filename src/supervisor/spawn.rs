@@ -36,9 +36,18 @@ pub struct Forked {
 
 /// What plugins and PROGRAM are told of the launcher itself: where its executable is and, if it answers, where.
 pub fn about_launcher(control: Option<&Path>) -> Vec<(OsString, OsString)> {
-    let executable = std::env::current_exe().ok().map(|path| (BIN_VARIABLE.into(), path.into_os_string()));
+    let executable = executable().map(|path| (BIN_VARIABLE.into(), path));
     let control = control.map(|path| (control::VARIABLE.into(), path.as_os_str().to_os_string()));
     executable.into_iter().chain(control).collect()
+}
+
+/// The absolute path of this executable, by which it was called if that is one: another look at /proc takes longer.
+fn executable() -> Option<OsString> {
+    let called = sys::executed_path().filter(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/fd/"));
+    match called {
+        Some(path) => Some(OsStr::from_bytes(path).to_os_string()),
+        None => Some(std::env::current_exe().ok()?.into_os_string()),
+    }
 }
 
 /// The environment of every plugin: the launcher's own, and what plugins are told.

@@ -14,6 +14,7 @@ pub const PR_SET_CHILD_SUBREAPER: c_int = 36;
 pub const RWF_NOWAIT: c_int = 8;
 pub const CLOSE_RANGE_CLOEXEC: c_uint = 4;
 pub const CLONE_VM: usize = 0x100;
+pub const AT_EXECFN: c_ulong = 31;
 pub const AT_FDCWD: c_int = -100;
 pub const WNOHANG: c_int = 1;
 pub const WUNTRACED: c_int = 2;
@@ -151,6 +152,7 @@ unsafe extern "C" {
     pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    pub fn getauxval(kind: c_ulong) -> c_ulong;
     pub static environ: *const *const c_char;
     pub fn syscall(number: c_long, ...) -> c_long;
     pub fn signal(number: c_int, handler: usize) -> usize;

@@ -3,7 +3,7 @@
 use super::libc::{self, check};
 use super::raw::{self, call};
 use super::signal;
-use std::ffi::{CStr, c_int, c_long, c_uint, c_ulong};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -270,6 +270,15 @@ pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     unsafe {
         let fd = call(raw::PIDFD_OPEN, [pid as usize, 0, 0, 0, 0]).map_err(io::Error::from_raw_os_error)?;
         Ok(OwnedFd::from_raw_fd(fd as c_int))
+    }
+}
+
+/// The path by which this process was executed (getauxval(3), AT_EXECFN): `/dev/fd/N` by fexecve(3).
+pub fn executed_path() -> Option<&'static [u8]> {
+    // SAFETY: no memory is passed; a string that the kernel has left there lives as long as the process.
+    unsafe {
+        let path = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        (!path.is_null()).then(|| CStr::from_ptr(path).to_bytes())
     }
 }
 

@@ -156,7 +156,8 @@ fn list(
 pub(super) fn started_twice(ours: &[Location], theirs: &[Location]) -> Vec<String> {
     let canonical = |location: &Location| location.path.canonicalize().ok();
     let theirs: Vec<_> = theirs.iter().filter_map(|their| Some((canonical(their)?, their))).collect();
-    let twice = ours.iter().filter_map(|our| {
+    // Where there is nothing to compare with no file system is asked: one may not answer.
+    let twice = ours.iter().filter(|_| !theirs.is_empty()).filter_map(|our| {
         let path = canonical(our)?;
         let (_, their) = theirs.iter().find(|(their, _)| path.starts_with(their) || their.starts_with(&path))?;
         let (our, place) = (our.path.display(), their.place.as_deref().unwrap_or_default());

@@ -129,7 +129,6 @@ impl Supervisor {
         control: Option<(Address, UnixListener)>,
     ) -> u8 {
         sys::wake_when_parent_ends();
-        sys::set_name(c"plugin-supervis");
         // Where that is refused, the guard has said so.
         let _ = sys::become_subreaper();
         let inherited = Inherited { signals, descriptors: sys::raise_descriptor_limit() };
@@ -145,6 +144,7 @@ impl Supervisor {
         // Plugins do not have what the caller ignores.
         sys::default_signals();
         let _ = sys::lead_own_session();
+        sys::set_name(c"plugin-supervis");
         let started = Epoll::new()
             .and_then(|epoll| Ok((epoll, Signals::open()?, Log::open(settings.log_fd, &settings)?, Loader::new()?)));
         let (epoll, own_signals, log, loader) = match started {
@@ -199,7 +199,7 @@ impl Supervisor {
     }
 
     /// Has everything that can have news report it.
-    fn register(&self) -> io::Result<()> {
+    fn register(&mut self) -> io::Result<()> {
         self.epoll.add(self.signals.as_fd(), token::SIGNALS)?;
         self.epoll.add(self.loader.news(), token::LOADER)?;
         self.epoll.add(self.log.ended(), token::LOG)?;

@@ -27,9 +27,8 @@ pub enum News {
 impl Above {
     /// As the guard hands it over, in whose session we still are; `parent` is its own watch.
     pub fn new(guard: Pid, link: Link, parent: ParentWatch) -> Above {
-        let guard_end = sys::pidfd_open(guard).ok();
         let parent = Some(parent.seen_from_below());
-        Above { guard, callers_session: sys::session_of(0), link: Some(link), guard_end, parent }
+        Above { guard, callers_session: sys::session_of(0), link: Some(link), guard_end: None, parent }
     }
 
     /// The process that the caller sees, also once it is gone.
@@ -56,7 +55,9 @@ impl Above {
     ///
     /// # Errors
     /// As epoll_ctl(2) has them.
-    pub fn register(&self, epoll: &Epoll) -> io::Result<()> {
+    pub fn register(&mut self, epoll: &Epoll) -> io::Result<()> {
+        // Another's, if it is gone already: then it is nobody's child that we are, which is looked for in any case.
+        self.guard_end = sys::pidfd_open(self.guard).ok();
         if let Some(link) = &self.link {
             epoll.add(link.as_fd(), token::LINK)?;
         }

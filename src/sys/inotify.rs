@@ -62,6 +62,7 @@ impl Inotify {
     /// Tells `note` of what has happened: in which directory, to which name; to the directory itself where that is empty. The
     /// number is -1 where the kernel had to leave something out. What is left is for the next call: who writes there all
     /// the time would never be read to the end.
+    #[inline(never)]
     pub fn take(&self, mut note: impl FnMut(WatchId, &[u8])) {
         let mut bytes = [0u8; 16 * 1024];
         // SAFETY: `bytes` is as long as the count says.

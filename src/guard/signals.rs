@@ -5,7 +5,7 @@ use super::Guard;
 use crate::descendants::{Process, process};
 use crate::link::Order;
 use crate::sys::{self, Arrived, Origin, Pid, signal};
-use crate::witness::Sent;
+use crate::witness::{Sent, Witness};
 use std::iter;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,8 @@ struct HangUp {
 impl Guard {
     pub(super) fn take_signal(&mut self, arrived: Arrived) {
         let hang_up = if arrived.number == signal::HUP { self.hang_up() } else { HangUp::default() };
-        match meaning(arrived, self.supervisor, self.has_program, hang_up) {
+        let witness = self.witness.as_ref().map_or(self.supervisor, Witness::pid);
+        match meaning(arrived, [self.supervisor, witness], self.has_program, hang_up) {
             Meaning::Nothing => {}
             Meaning::Tell(order) => self.pass(order),
             Meaning::Gather(sent) => self.gather((sent, Instant::now())),
@@ -87,12 +88,12 @@ impl Guard {
     }
 }
 
-fn meaning(arrived: Arrived, supervisor: Pid, has_program: bool, hang_up: HangUp) -> Meaning {
+fn meaning(arrived: Arrived, children: [Pid; 2], has_program: bool, hang_up: HangUp) -> Meaning {
     let Arrived { number, origin } = arrived;
     match origin {
         // Of our children, or to wake us.
         Origin::Kernel => Meaning::Nothing,
-        Origin::Process(sender) if sender == supervisor => Meaning::Nothing,
+        Origin::Process(sender) if children.contains(&sender) => Meaning::Nothing,
         // What PROGRAM reads from the terminal fails from now on: it hears at once why.
         Origin::Terminal if has_program && hang_up.is_of_leader => Meaning::Tell(Order::TerminalGone),
         // To the whole group, PROGRAM among it.
@@ -151,7 +152,7 @@ mod tests {
     use crate::sys::signal::{CHLD, CONT, HUP, INT, QUIT, TERM, USR1, WINCH};
     use Meaning::{Gather, Nothing, Tell};
 
-    const SUPERVISOR: Pid = 5;
+    const CHILDREN: [Pid; 2] = [5, 6];
     const SIGALRM: i32 = 14;
 
     #[test]
@@ -164,7 +165,8 @@ mod tests {
         let told = |number| Tell(Order::Signal(number));
         for (number, origin, hang_up, alone, with_program) in [
             (CHLD, Origin::Kernel, other, Nothing, Nothing),
-            (CONT, Origin::Process(SUPERVISOR), other, Nothing, Nothing),
+            (CONT, Origin::Process(5), other, Nothing, Nothing),
+            (CONT, Origin::Process(6), other, Nothing, Nothing),
             (CONT, Origin::Process(7), other, told(CONT), Gather((CONT, 7))),
             (TERM, Origin::Process(7), other, told(TERM), Gather((TERM, 7))),
             (USR1, Origin::Process(0), other, told(USR1), Gather((USR1, 0))),
@@ -184,8 +186,8 @@ mod tests {
             (HUP, Origin::Terminal, gone_ignored, Nothing, Tell(Order::TerminalGone)),
         ] {
             let arrived = Arrived { number, origin };
-            assert_eq!(meaning(arrived, SUPERVISOR, false, hang_up), alone, "{arrived:?} without");
-            assert_eq!(meaning(arrived, SUPERVISOR, true, hang_up), with_program, "{arrived:?} with");
+            assert_eq!(meaning(arrived, CHILDREN, false, hang_up), alone, "{arrived:?} without");
+            assert_eq!(meaning(arrived, CHILDREN, true, hang_up), with_program, "{arrived:?} with");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::json::Json;
-use crate::sandbox::{Sandbox, wait_for};
+use crate::sandbox::{LAUNCHER, Sandbox, wait_for};
 
 /// Prints its environment, one variable a line.
 const PRINT: &str = "#!/bin/sh\nenv\n";
@@ -44,6 +44,27 @@ fn the_launchers_own_environment_is_passed_on() {
     let done = sandbox.launcher(["run", "plugins"]).env("MODEL_NAME", "a b  c").env("EMPTY", "").output();
     let lines = done.lines_of("all_env.sh");
     assert!(lines.contains(&"MODEL_NAME=a b  c".to_owned()) && lines.contains(&"EMPTY=".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn the_path_of_the_executable_is_absolute_however_that_was_called() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho \"$LMCACHE_PLUGIN_LAUNCHER_BIN\"\n")]);
+    let by_descriptor = "import os\n\
+                         fd = os.open(os.environ['LAUNCHER'], os.O_RDONLY)\n\
+                         os.execve(fd, ['launcher', 'run', 'plugins'], os.environ)\n";
+    let relative = "plugins=$PWD/plugins; cd \"${LAUNCHER%/*}\" && exec \"./${LAUNCHER##*/}\" run \"$plugins\"";
+    let absolute = "exec \"$LAUNCHER\" run plugins";
+    let searched =
+        "plugins=$PWD/plugins; cd / && PATH=\"${LAUNCHER%/*}:$PATH\" exec \"${LAUNCHER##*/}\" run \"$plugins\"";
+    for (program, words) in [
+        ("sh", ["-c", absolute]),
+        ("sh", ["-c", searched]),
+        ("sh", ["-c", relative]),
+        ("python3", ["-c", by_descriptor]),
+    ] {
+        let done = sandbox.command(program, words).output();
+        assert_eq!(done.lines_of("all_x.sh"), [LAUNCHER], "{words:?}");
+    }
 }
 
 #[test]

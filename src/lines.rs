@@ -57,8 +57,20 @@ pub struct Splitter {
 
 impl Splitter {
     /// Takes the next bytes of the stream and passes on every line that they complete, without its `\n` or `\r\n`.
+    #[inline(always)]
     pub fn feed(&mut self, mut chunk: &[u8], lines: &mut impl Lines) {
-        if self.is_shown && !chunk.is_empty() {
+        // As a rule no line has begun, and they are whole lines.
+        if self.begun.is_empty() && !self.is_shown {
+            chunk = copied(chunk, lines);
+        }
+        if !chunk.is_empty() {
+            self.feed_any(chunk, lines);
+        }
+    }
+
+    #[inline(never)]
+    fn feed_any(&mut self, mut chunk: &[u8], lines: &mut impl Lines) {
+        if self.is_shown {
             self.is_shown = false;
             chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
         }
@@ -70,9 +82,7 @@ impl Splitter {
             chunk = &chunk[end + 1..];
         }
         loop {
-            while let Some(end) = lines.copy(head(chunk, PIECE_LIMIT + 1)) {
-                chunk = tail(chunk, end + 1);
-            }
+            chunk = copied(chunk, lines);
             let Some(end) = newline(chunk) else { break };
             let line = &chunk[..end];
             if line.len() <= PIECE_LIMIT {
@@ -147,6 +157,15 @@ impl Splitter {
         self.begun.drain(..end);
         self.is_continuation = true;
     }
+}
+
+/// What is left when the lines that can be copied have been.
+#[inline(always)]
+fn copied<'a>(mut chunk: &'a [u8], lines: &mut impl Lines) -> &'a [u8] {
+    while let Some(end) = lines.copy(head(chunk, PIECE_LIMIT + 1)) {
+        chunk = tail(chunk, end + 1);
+    }
+    chunk
 }
 
 /// The line without the `\r` of its end.

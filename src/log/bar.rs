@@ -35,6 +35,7 @@ impl Bar {
     }
 
     /// A line has ended: the next one is another bar.
+    #[inline(always)]
     pub fn note_line(&mut self) {
         *self = Bar::default();
     }

@@ -8,7 +8,7 @@ use crate::answer::complain;
 use crate::error::plain;
 use crate::notice::{Look, Notice};
 use crate::sys;
-use crate::sys::slice::tail_mut;
+use crate::sys::slice::{head, tail_mut};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -98,17 +98,34 @@ impl Sink {
 
     /// Writes the batch, which is whole records, and empties it. What cannot be written is lost, but for the rest of a
     /// record that was begun.
+    #[inline(always)]
     pub fn flush(&mut self) {
-        let length = std::mem::take(&mut self.length);
-        if length == 0 || self.is_gone {
+        if self.length == 0 {
+            return;
+        }
+        // As a rule it is taken at once. What fails is tried again.
+        let is_behind = self.is_gone || self.is_behind();
+        let batch = head(&self.batch, self.length);
+        let written = if is_behind { 0 } else { sys::write(self.file.as_fd(), batch).unwrap_or(0) };
+        if written < batch.len() {
+            self.flush_rest(written);
+        }
+        self.length = 0;
+    }
+
+    /// Writes the batch from there on.
+    #[inline(never)]
+    fn flush_rest(&mut self, begin: usize) {
+        if self.is_gone {
             return;
         }
         if !self.catch_up() {
-            self.lost.count(&self.batch[..length]);
+            self.lost.count(&self.batch[..self.length]);
             return;
         }
-        let batch = &self.batch[..length];
-        if let Err((written, error)) = write(&self.file, batch) {
+        let batch = &self.batch[..self.length];
+        if let Err((count, error)) = write(&self.file, &batch[begin..]) {
+            let written = begin + count;
             let (begun, rest) = batch[written..].split_at(length_of_begun(batch, written));
             self.torn = begun.to_vec();
             self.lost.count(rest);
@@ -125,10 +142,16 @@ impl Sink {
         self.length == 0
     }
 
+    /// Something is to be written before the batch.
+    #[inline(always)]
+    fn is_behind(&self) -> bool {
+        !self.torn.is_empty() || self.lost.untold > 0
+    }
+
     /// After an error: writes the rest of the record that was begun, so that none is ever glued to another, and then how
     /// many lines are missing.
     fn catch_up(&mut self) -> bool {
-        if self.torn.is_empty() && self.lost.untold == 0 {
+        if !self.is_behind() {
             return true;
         }
         if let Err((written, error)) = write(&self.file, &self.torn) {

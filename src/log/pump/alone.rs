@@ -3,6 +3,7 @@
 
 use super::{Pending, Pump, grown, lock};
 use crate::settings::Format;
+use crate::sys::slice::head;
 use crate::sys::{self, Interruptible};
 use crate::timestamp::Timestamp;
 use std::io::PipeReader;
@@ -52,11 +53,11 @@ impl Pump {
         let sink = if followed.is_apart() { &mut self.errors } else { &mut self.output };
         while !self.has_orders.load(Ordering::Acquire) {
             // Who gave an order that was met already has seen to it that the pipe does not wait.
-            let count = sys::read(followed.source.pipe.as_fd(), &mut self.input).ok()?;
+            let Ok(count) = sys::read(followed.source.pipe.as_fd(), &mut self.input) else { return None };
             if count == 0 || count == self.input.len() || self.has_orders.load(Ordering::Acquire) {
                 return Some(count);
             }
-            followed.log(&self.input[..count], sink, &Timestamp::default());
+            followed.log(head(&self.input, count), sink, &Timestamp::default());
             sink.flush();
             if followed.splitter.is_overwritten() {
                 self.bars.push((token, followed.bar.due(Instant::now())));

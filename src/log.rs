@@ -218,7 +218,7 @@ impl Log {
         if queue.look.is_terminal {
             let width = |name: &OsStr| {
                 let mut shown = Vec::new();
-                escape::name(name.as_bytes(), &mut shown);
+                escape::name(name.as_bytes(), true, &mut shown);
                 columns(&shown) + 2
             };
             let widths = names.chain([OsStr::new(LABEL)]).map(width);

@@ -4,6 +4,7 @@ use super::of_environment;
 use crate::cli::{Arguments, Opt};
 use crate::descendants;
 use crate::error::plain;
+use crate::escape::quoted;
 use crate::settings::LOCATIONS_VARIABLE;
 use crate::sys;
 use std::fs::{self, File, Metadata};
@@ -47,7 +48,7 @@ impl Address {
     /// # Errors
     /// Why not, as a sentence about the path.
     pub fn listen(path: &Path) -> Result<(Address, UnixListener), String> {
-        let about = |problem: &str| format!("control socket `{}`: {problem}", path.display());
+        let about = |problem: &str| format!("control socket `{}`: {problem}", quoted(path));
         let path = std::path::absolute(path).map_err(|error| about(&plain(&error)))?;
         if path.as_os_str().as_bytes().len() > LONGEST_PATH {
             return Err(about(&format!("its path is longer than the {LONGEST_PATH} bytes of a socket's")));

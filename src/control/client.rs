@@ -6,6 +6,7 @@ use crate::answer::print;
 use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
+use crate::escape::quoted;
 use crate::settings::{self, Form, Settings};
 use crate::sys;
 use std::io::{self, Read, Write};
@@ -68,11 +69,11 @@ fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
     let nobody = |error: &io::Error| {
         Error::Usage(format!(
             "no launcher answers at `{}`: {}; was it started with --control?",
-            path.display(),
+            quoted(path),
             plain(error)
         ))
     };
-    let silent = || Error::Usage(format!("the launcher at `{}` does not answer", path.display()));
+    let silent = || Error::Usage(format!("the launcher at `{}` does not answer", quoted(path)));
     let is_late = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     let mut stream = sys::connect(path, PATIENCE).map_err(|error| match is_late(&error) {
         true => silent(),
@@ -99,7 +100,7 @@ fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
         (Some(Value::Bool(false)), Some(Value::String(problem))) => Err(Error::No(problem.to_string())),
         _ => Err(Error::Usage(format!(
             "the launcher at `{}` has not answered: it has ended, or is another user's",
-            path.display()
+            quoted(path)
         ))),
     }
 }

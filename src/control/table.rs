@@ -60,7 +60,7 @@ pub fn of_reload(records: &[Value<'_>]) -> String {
 
 fn row(plugin: &Value<'_>) -> [String; 7] {
     let mut name = Vec::new();
-    escape::name(word(plugin, "plugin").as_bytes(), &mut name);
+    escape::name(word(plugin, "plugin").as_bytes(), true, &mut name);
     let last = match (plugin.get("code"), plugin.get("signal")) {
         (Some(_), _) => format!("status {}", word(plugin, "code")),
         (None, Some(_)) => format!("signal {}", word(plugin, "signal")),

@@ -34,7 +34,7 @@ impl Frame {
     /// `[NAME] line`, `[NAME]+ continuation`.
     fn text(name: &OsStr, number: PluginId, look: &Look) -> Frame {
         let mut label = b"[".to_vec();
-        escape::name(name.as_bytes(), &mut label);
+        escape::name(name.as_bytes(), look.is_terminal, &mut label);
         label.push(b']');
         let padding = vec![b' '; look.label_width.saturating_sub(columns(&label))];
         let (on, off): (&[u8], &[u8]) =

@@ -1,5 +1,9 @@
 //! On a terminal: Ctrl-C, job control, colours and widths.
 
+mod names;
+
+mod names;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
@@ -208,7 +212,7 @@ fn labels_are_aligned_by_the_columns_that_they_take() {
 
 #[test]
 fn what_a_plugin_leaves_coloured_ends_with_its_line() {
-    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nprintf '\\033[41mred\\nplain\\n'\n")]);
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nprintf '\\033[41mred\\nplain\\n\\302\\23342mgreen\\n'\n")]);
     for (name, value) in [("NO_COLOR", ""), ("NO_COLOR", "1")] {
         let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "--quiet", "plugins"]);
         let text = launch.env(name, value).output().text();
@@ -216,9 +220,11 @@ fn what_a_plugin_leaves_coloured_ends_with_its_line() {
         assert!(line.trim_end().ends_with("\u{1b}[41mred\u{1b}[0m"), "{line:?}");
         let line = text.lines().find(|line| line.contains("plain")).expect("a line");
         assert!(line.trim_end().ends_with(" plain"), "{line:?}");
+        let line = text.lines().find(|line| line.contains("green")).expect("a line");
+        assert!(line.trim_end().ends_with("\u{9b}42mgreen\u{1b}[0m"), "{line:?}");
     }
     let piped = sandbox.launcher(["run", "--quiet", "plugins"]).output().text();
-    assert_eq!(piped, "[all_a.sh] \u{1b}[41mred\n[all_a.sh] plain\n");
+    assert_eq!(piped, "[all_a.sh] \u{1b}[41mred\n[all_a.sh] plain\n[all_a.sh] \u{9b}42mgreen\n");
 }
 
 #[test]

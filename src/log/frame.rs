@@ -75,8 +75,9 @@ impl Frame {
 
 /// The colours of labels, one after another. Red and yellow are those of problems.
 const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[35m", b"\x1b[34m", b"\x1b[96m", b"\x1b[92m"];
+/// With what a change of colours begins: ESC, or CSI in one byte, which in UTF-8 is the second of U+009B.
+const ESCAPES: [u8; 2] = [0x1b, 0x9b];
 /// How a terminal gets its own colours back.
-const ESCAPE: u8 = 0x1b;
 const RESET: &[u8] = b"\x1b[0m";
 /// How a record in JSON begins: with its time.
 const TIME_BEGINS: &[u8] = b"{\"time\":\"";
@@ -118,7 +119,7 @@ impl Lines for Framed<'_> {
         let Framed { frame, sink, .. } = self;
         let before = if piece.is_continuation { &frame.before_continuation } else { &frame.before };
         match frame.format {
-            Format::Text if frame.has_resets && line.contains(&ESCAPE) => {
+            Format::Text if frame.has_resets && line.iter().any(|byte| ESCAPES.contains(byte)) => {
                 sink.push(&[before.bytes(), line, RESET, TEXT_ENDS]);
             }
             Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),

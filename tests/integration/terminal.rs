@@ -2,8 +2,6 @@
 
 mod names;
 
-mod names;
-
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 

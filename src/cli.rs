@@ -53,7 +53,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Error
         Some(b"--help" | b"-h") => return Ok(Request::Help(None)),
         Some(b"--version" | b"-V") => return Ok(Request::Version),
         Some(b"help") => {
-            let named = words.nth(1).map(|word| command(&word)).transpose()?;
+            let is_itself = |word: &OsString| word == "help" || word == "--help" || word == "-h";
+            let named = words.nth(1).filter(|word| !is_itself(word)).map(|word| command(&word)).transpose()?;
             return Ok(Request::Help(named.map(|row| row.command)));
         }
         Some(word) if !word.starts_with(b"-") => command(OsStr::from_bytes(word))?,
@@ -137,17 +138,18 @@ fn option(
     let name = OsStr::from_bytes(halves.next().unwrap_or_default());
     let attached = halves.next().map(|value| OsString::from_vec(value.to_vec()));
     let Some(known) = OPTIONS.iter().find(|known| name == known.name) else {
-        let near = nearest(&name.to_string_lossy(), OPTIONS.iter().map(|known| known.name));
+        let known = OPTIONS.iter().map(|known| known.name).chain(["--help", "--version"]);
+        let near = nearest(&name.to_string_lossy(), known);
         let name = quoted(name);
         return Err(Error::Usage(match near {
             Some(near) => format!("unknown option `{name}`; did you mean `{near}`?"),
             None => format!("unknown option `{name}`; see `{NAME} --help`"),
         }));
     };
+    let (name, command) = (known.name, row.name);
     if !row.options.contains(&known.option) {
-        return Err(Error::Usage(format!("`{}` is not an option of this command; see its --help", known.name)));
+        return Err(Error::Usage(format!("`{name}` is not an option of {command}; see `{NAME} {command} --help`")));
     }
-    let name = known.name;
     let value = match (known.placeholder, attached) {
         ("", None) => OsString::new(),
         ("", Some(_)) => return Err(Error::Usage(format!("`{name}` takes no value"))),
@@ -177,7 +179,14 @@ mod tests {
 
     #[test]
     fn help_is_a_word_too() {
-        for (line, command) in [("help", None), ("help get", Some(Command::Get)), ("get --help", Some(Command::Get))] {
+        for (line, command) in [
+            ("help", None),
+            ("help help", None),
+            ("help -h", None),
+            ("help --help", None),
+            ("help get", Some(Command::Get)),
+            ("get --help", Some(Command::Get)),
+        ] {
             assert_eq!(typed(line), Ok(Request::Help(command)), "{line}");
         }
         assert!(typed("help gte").is_err_and(|error| error.message().contains("did you mean `get`")));
@@ -198,7 +207,8 @@ mod tests {
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),
             ("run --role", ["`--role` wants a value", "--role ROLE"]),
             ("run --quiet=yes", ["`--quiet` takes no value", ""]),
-            ("list --default 1", ["`--default` is not an option", ""]),
+            ("run --versoin", ["did you mean `--version`", ""]),
+            ("list --default 1", ["`--default` is not an option of list", "list --help`"]),
             ("run x --", ["wants a PROGRAM", ""]),
             ("get", ["wants a POINTER", ""]),
             ("install a b", ["too many: `b`", ""]),

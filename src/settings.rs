@@ -39,7 +39,8 @@ pub struct Settings {
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
     /// The socket on which requests are answered, where the file names it.
-    pub control: Option<PathBuf>,
+    /// The control socket, and the place that names it.
+    pub control: Option<(PathBuf, String)>,
     /// Whether a change of what was read is a reload.
     pub is_watching: bool,
     /// The number of the descriptor that takes the log.

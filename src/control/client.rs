@@ -10,6 +10,7 @@ use crate::escape::quoted;
 use crate::settings::{self, Form, Settings};
 use crate::sys;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,10 +39,11 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
     };
     let answer = exchange(&socket, &request)?;
     let records = answer.records();
+    let limit = sys::terminal_width(io::stdout().as_fd()).unwrap_or(usize::MAX);
     match request {
         Request::Status(_) => {
             let text = match form {
-                Form::Text => table::of_status(&records),
+                Form::Text => table::of_status(&records, limit),
                 Form::Json => answer.text.clone(),
                 Form::Prometheus => prometheus::of_status(&records),
             };
@@ -49,7 +51,9 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
             Ok(u8::from(!records.iter().all(is_well)))
         }
         Request::Reload => print(table::of_reload(&records).as_bytes()),
-        Request::Start(_) | Request::Stop(_) | Request::Restart(_) => print(table::of_plugins(&records).as_bytes()),
+        Request::Start(_) | Request::Stop(_) | Request::Restart(_) => {
+            print(table::of_plugins(&records, limit).as_bytes())
+        }
     }
 }
 

@@ -118,8 +118,12 @@ impl Log {
     /// EBADF, EMFILE, ENOMEM.
     pub fn open(number: i32, settings: &Settings) -> io::Result<Log> {
         let output = sys::duplicate_descriptor(number)?;
-        let look = look(Look::plain(settings), output.is_terminal(), |name| std::env::var_os(name).unwrap_or_default());
-        Log::new(output, look)
+        let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+        let [look, look_of_errors] = [output.is_terminal(), io::stderr().is_terminal()]
+            .map(|is_terminal| look(Look::plain(settings), is_terminal, variable));
+        let log = Log::new(output, look)?;
+        lock(&log.queue).look_of_errors = look_of_errors;
+        Ok(log)
     }
 
     fn new(output: OwnedFd, look: Look) -> io::Result<Log> {
@@ -215,14 +219,18 @@ impl Log {
     /// Aligns the labels of these plugins, where there is a terminal.
     pub fn align<'a>(&self, names: impl Iterator<Item = &'a OsStr>) {
         let mut queue = lock(&self.queue);
-        if queue.look.is_terminal {
+        if queue.look.is_terminal || queue.look_of_errors.is_terminal {
             let width = |name: &OsStr| {
                 let mut shown = Vec::new();
                 escape::name(name.as_bytes(), true, &mut shown);
                 columns(&shown) + 2
             };
             let widths = names.chain([OsStr::new(LABEL)]).map(width);
-            queue.look.label_width = widths.filter(|&width| width <= LONGEST_ALIGNED).max().unwrap_or(0);
+            let width = widths.filter(|&width| width <= LONGEST_ALIGNED).max().unwrap_or(0);
+            let Queue { look, look_of_errors, .. } = &mut *queue;
+            for look in [look, look_of_errors] {
+                look.label_width = if look.is_terminal { width } else { 0 };
+            }
         }
     }
 
@@ -231,7 +239,8 @@ impl Log {
         let token = self.next_token.replace(self.next_token.get() + 1);
         let (pipe, name) = (Arc::clone(&source.pipe), source.name.clone());
         let mut queue = lock(&self.queue);
-        let frame = Frame::new(&source, &queue.look);
+        let look = if source.stream == Stream::Stderr { queue.look_of_errors } else { queue.look };
+        let frame = Frame::new(&source, &look);
         // The thread that meets the token finds the order.
         queue.push(Order::Follow { token, source, frame });
         drop(queue);

@@ -45,6 +45,8 @@ pub enum Order {
 /// See the module.
 pub struct Queue {
     pub look: Look,
+    /// The same of what goes to standard error instead.
+    pub look_of_errors: Look,
     /// A byte is in the pipe that wakes the thread.
     pub is_woken: bool,
     /// A report of the plugins' states is among the orders.
@@ -71,6 +73,7 @@ impl Queue {
     pub fn new(look: Look) -> Queue {
         Queue {
             look,
+            look_of_errors: look,
             is_woken: false,
             has_status: false,
             has_orders: Arc::default(),

@@ -1,4 +1,4 @@
-//! Processes: their making, their groups, their ends.
+//! Processes: their making, their groups, their ends, and what this one was executed with.
 
 use super::libc::{self, check};
 use super::raw::{self, call};
@@ -20,7 +20,8 @@ pub enum Fork {
 /// Forks this process (fork(2)) into a child whose end sends it SIGCONT instead of SIGCHLD (clone(2), "the child
 /// termination signal"): it is heard even if this process is stopped. [`reap`] finds such a child like any other.
 ///
-/// To be called before any thread exists: only the calling thread lives on in the child. libc is not told, so that the child must not call what needs its thread id, such as raise(3).
+/// To be called before any thread exists: only the calling thread lives on in the child. libc is not told, so that the
+/// child must not call what needs its thread id, such as raise(3).
 ///
 /// # Errors
 /// EAGAIN and ENOMEM, as clone(2) has them.

@@ -1,4 +1,5 @@
-//! System calls without libc, which would leave the error of each in `errno`: who shares our memory shares that as well. An error is the number that the kernel returned.
+//! System calls without libc, which would leave the error of each in `errno`: who shares our memory shares that as well.
+//! An error is the number that the kernel returned.
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};

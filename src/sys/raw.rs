@@ -153,10 +153,11 @@ pub unsafe fn write_and_exit(fd: c_int, word: *const c_int) -> ! {
     unsafe {
         asm!(
             "syscall",
-            "mov eax, 231",
+            "mov eax, {exit}",
             "mov edi, 127",
             "syscall",
             "ud2",
+            exit = const EXIT_GROUP,
             in("rax") WRITE, in("rdi") fd as usize, in("rsi") word, in("rdx") 4usize, options(noreturn)
         )
     }
@@ -165,10 +166,11 @@ pub unsafe fn write_and_exit(fd: c_int, word: *const c_int) -> ! {
     unsafe {
         asm!(
             "svc 0",
-            "mov x8, #94",
+            "mov x8, #{exit}",
             "mov x0, #127",
             "svc 0",
             "brk #1",
+            exit = const EXIT_GROUP,
             in("x8") WRITE, in("x0") fd as usize, in("x1") word, in("x2") 4usize, options(noreturn)
         )
     }

@@ -1,12 +1,11 @@
 //! The handle: who writes what is said, and when. Whether a thread is to be had is seen from outside.
 
 use super::*;
+use crate::notice::tests::LOOK;
 use crate::sys::{Change, Interest};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-const LOOK: Look =
-    Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 /// How long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 const STOPPED: &str = "[launcher] stopped\n";

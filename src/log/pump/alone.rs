@@ -92,10 +92,8 @@ mod tests {
     use super::super::*;
     use crate::log::frame::Frame;
     use crate::log::{Source, Stream};
+    use crate::notice::tests::LOOK;
     use std::io::{BufRead, BufReader, PipeWriter, Write};
-
-    const LOOK: Look =
-        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
     /// A pump that works on a thread of its own and has one pipe, and its other ends.
     struct Bench {

@@ -4,10 +4,8 @@ use super::*;
 use crate::log::frame::Frame;
 use crate::log::sink::tests::sink_that_has_lost_a_line;
 use crate::log::{Source, Stream};
+use crate::notice::tests::LOOK;
 use std::io::{PipeWriter, Write};
-
-const LOOK: Look =
-    Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
 /// A pump that goes one step at a time.
 struct Bench {

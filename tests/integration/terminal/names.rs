@@ -83,12 +83,12 @@ fn a_name_does_not_change_what_stands_before_it() {
 
 #[test]
 fn each_of_two_streams_looks_as_it_suits_where_it_goes() {
-    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\necho out\nprintf '\\033[31mred\\n' >&2\n")]);
-    for (redirection, file) in [("2>file", "[all_a.sh] \u{1b}[31mred\n"), (">file", "[all_a.sh] out\n")] {
+    let sandbox = Sandbox::with([("a.sh", "#!/bin/sh\necho out\nprintf '\\033[31mred\\n' >&2\n")]);
+    for (redirection, file) in [("2>file", "[a.sh] \u{1b}[31mred\n"), (">file", "[a.sh] out\n")] {
         let script = format!("exec \"$LAUNCHER\" run --quiet --stderr separate plugins {redirection}");
         let text = on_terminal(&sandbox, 80, &["sh", "-c", &script]).output().text();
         assert_eq!(sandbox.read("file"), file, "{redirection}");
         let shown = if redirection == ">file" { "\u{1b}[31mred\u{1b}[0m" } else { "out" };
-        assert!(text.starts_with("\u{1b}[36m[all_a.sh]\u{1b}[0m ") && text.trim_end().ends_with(shown), "{text:?}");
+        assert!(text.starts_with("\u{1b}[36m[a.sh]\u{1b}[0m     ") && text.trim_end().ends_with(shown), "{text:?}");
     }
 }

@@ -12,6 +12,7 @@ mod number {
     pub const CLOSE: usize = 3;
     pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
+    pub const WRITEV: usize = 20;
     pub const GETPID: usize = 39;
     pub const EXECVE: usize = 59;
     pub const KILL: usize = 62;
@@ -43,6 +44,7 @@ mod number {
     pub const CLOSE: usize = 57;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const WRITEV: usize = 66;
     pub const PPOLL: usize = 73;
     pub const SIGNALFD4: usize = 74;
     pub const EXIT_GROUP: usize = 94;

@@ -171,9 +171,12 @@ fn the_log_goes_to_the_descriptor_that_is_named() {
 #[test]
 fn a_descriptor_that_takes_no_log_is_refused() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    for (redirection, fd, mention) in
-        [("3>&-", "3", "not open"), ("3</dev/null", "3", "not open for writing"), ("", "77", "not open")]
-    {
+    for (redirection, fd, mention) in [
+        ("3>&-", "3", "not open"),
+        ("3</dev/null", "3", "not open for writing"),
+        ("", "77", "not open"),
+        ("<&-", "0", "not open"),
+    ] {
         let script = format!("exec \"$LAUNCHER\" run --log-fd {fd} plugins {redirection}");
         sandbox.command("sh", ["-c", &script]).output().assert_refused(&["--log-fd", mention]);
     }

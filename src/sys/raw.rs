@@ -23,11 +23,13 @@ mod number {
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
     pub const EXIT_GROUP: usize = 231;
+    pub const EPOLL_CTL: usize = 233;
     pub const TGKILL: usize = 234;
     pub const OPENAT: usize = 257;
     pub const PPOLL: usize = 271;
     pub const EPOLL_PWAIT: usize = 281;
     pub const SIGNALFD4: usize = 289;
+    pub const EPOLL_CREATE1: usize = 291;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
     pub const PWRITEV2: usize = 328;
@@ -37,6 +39,8 @@ mod number {
 
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub const EPOLL_CREATE1: usize = 20;
+    pub const EPOLL_CTL: usize = 21;
     pub const EPOLL_PWAIT: usize = 22;
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;

@@ -6,7 +6,7 @@ pub mod tests;
 
 use crate::answer::complain;
 use crate::error::plain;
-use crate::notice::{Look, Notice};
+use crate::notice::{Look, Notice, TIME};
 use crate::sys;
 use crate::sys::slice::{head, tail_mut};
 use std::io;
@@ -159,7 +159,7 @@ impl Sink {
             self.fail(&error);
             return false;
         }
-        let notice = self.lost.notice(&self.look);
+        let notice = self.lost.notice(&self.look, head(&self.batch, self.length));
         let told = write(&self.file, &notice);
         let written = told.as_ref().map_or_else(|(written, _)| *written, |()| notice.len());
         self.torn = notice[written..].to_vec();
@@ -224,14 +224,14 @@ impl Lost {
         self.total += lines;
     }
 
-    /// What the log is told of it.
-    fn notice(&self, look: &Look) -> Vec<u8> {
+    /// What the log is told of it, before these records: times in the log never go back.
+    fn notice(&self, look: &Look, records: &[u8]) -> Vec<u8> {
         if self.untold == 0 {
             return Vec::new();
         }
         let lines = if self.untold == 1 { "line" } else { "lines" };
         let reason = format!("{} {lines} lost: {}", self.untold, self.reason);
-        Notice::Warning { plugin: None, reason: &reason }.record(look).unwrap_or_default()
+        Notice::Warning { plugin: None, reason: &reason }.record_at(look, records.get(TIME)).unwrap_or_default()
     }
 }
 

@@ -156,6 +156,26 @@ fn a_line_that_was_begun_is_missing_as_well() {
 }
 
 #[test]
+fn what_tells_of_lost_lines_is_no_younger_than_what_follows() {
+    let (reader, writer) = io::pipe().unwrap();
+    let json = Look { format: Format::Json, ..LOOK };
+    let mut sink = Sink::new(writer.into(), "output", json);
+    sink.lost.count(b"a\n");
+    let next = "{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"stopped\"}\n";
+    sink.push(&[next.as_bytes()]);
+    sink.flush();
+    // Where nothing follows it is the present.
+    sink.lost.count(b"b\n");
+    assert!(sink.finish());
+    drop(sink);
+    let written = io::read_to_string(reader).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    assert!(lines[0].starts_with("{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"warning\""), "{written}");
+    assert_eq!(lines[1], next.trim_end());
+    assert!(lines[2] > "{\"time\":\"2026-11-23" && lines[2].contains("1 line lost"), "{written}");
+}
+
+#[test]
 fn a_reader_that_has_gone_misses_nothing_and_is_tried_no_more() {
     let (good, mut written) = sink_and_reader();
     let mut sink = sink(io::pipe().unwrap().1);

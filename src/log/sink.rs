@@ -41,6 +41,8 @@ pub struct Sink {
 struct Lost {
     /// Of which the log does not tell yet.
     untold: usize,
+    /// Of which it tells when the rest of the notice is written that was begun.
+    half_told: usize,
     total: usize,
     reason: String,
 }
@@ -159,16 +161,19 @@ impl Sink {
             self.fail(&error);
             return false;
         }
+        self.torn.clear();
+        self.lost.half_told = 0;
         let notice = self.lost.notice(&self.look, head(&self.batch, self.length));
-        let told = write(&self.file, &notice);
-        let written = told.as_ref().map_or_else(|(written, _)| *written, |()| notice.len());
-        self.torn = notice[written..].to_vec();
-        if written > 0 {
+        let Err((written, error)) = write(&self.file, &notice) else {
             self.lost.untold = 0;
-        } else {
-            self.torn.clear();
+            return true;
+        };
+        if written > 0 {
+            self.torn = notice[written..].to_vec();
+            self.lost.half_told = std::mem::take(&mut self.lost.untold);
         }
-        told.map_err(|(_, error)| self.fail(&error)).is_ok()
+        self.fail(&error);
+        false
     }
 
     /// Says once what is wrong; later, if standard error takes nothing now.
@@ -195,7 +200,8 @@ impl Sink {
 
     /// How many lines are missing of which the log does not tell, with one that was begun.
     fn missing(&self) -> usize {
-        self.lost.untold + usize::from(!self.torn.is_empty())
+        let is_line_begun = !self.torn.is_empty() && self.lost.half_told == 0;
+        self.lost.untold + self.lost.half_told + usize::from(is_line_begun)
     }
 
     /// A reader gets as much room as the plugins that fill it.

@@ -156,6 +156,21 @@ fn a_line_that_was_begun_is_missing_as_well() {
 }
 
 #[test]
+fn who_was_to_be_told_by_a_notice_that_was_begun_is_told_at_the_end() {
+    let (mut sink, mut written) = sink_and_reader();
+    sink.torn = b" lines lost: no room\n".to_vec();
+    sink.lost.half_told = 5;
+    assert_eq!(sink.missing(), 5, "the notice itself is no line that is missing");
+    sink.lost.count(b"a\n");
+    assert_eq!(sink.missing(), 6);
+    sink.push(&[b"next\n"]);
+    sink.flush();
+    let told = " lines lost: no room\n[launcher] warning: 1 line lost: \nnext\n";
+    assert_eq!(String::from_utf8_lossy(&written()), told);
+    assert_eq!(sink.missing(), 0);
+}
+
+#[test]
 fn what_tells_of_lost_lines_is_no_younger_than_what_follows() {
     let (reader, writer) = io::pipe().unwrap();
     let json = Look { format: Format::Json, ..LOOK };

@@ -28,6 +28,8 @@ pub struct Sink {
     /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
     batch: Vec<u8>,
     length: usize,
+    /// It begins within a record, the beginning of which was written.
+    is_amid: bool,
     /// The rest of a record that was written in part: nothing else may follow that part.
     torn: Vec<u8>,
     lost: Lost,
@@ -55,6 +57,7 @@ impl Sink {
             look,
             batch: Vec::new(),
             length: 0,
+            is_amid: false,
             torn: Vec::new(),
             lost: Lost::default(),
             is_gone: false,
@@ -112,7 +115,7 @@ impl Sink {
         if written < batch.len() {
             self.flush_rest(written);
         }
-        self.length = 0;
+        (self.length, self.is_amid) = (0, false);
     }
 
     /// Writes the batch from there on.
@@ -127,8 +130,8 @@ impl Sink {
         }
         let batch = &self.batch[..self.length];
         if let Err((count, error)) = write(&self.file, &batch[begin..]) {
-            let written = begin + count;
-            let (begun, rest) = batch[written..].split_at(length_of_begun(batch, written));
+            let (done, rest) = batch.split_at(begin + count);
+            let (begun, rest) = rest.split_at(if is_amid(done, self.is_amid) { length_of_begun(rest) } else { 0 });
             self.torn = begun.to_vec();
             self.lost.count(rest);
             self.fail(&error);
@@ -139,6 +142,7 @@ impl Sink {
     /// [`Sink::flush`].
     pub fn flush_at_once(&mut self) -> bool {
         let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
+        self.is_amid = is_amid(&self.batch[..written], self.is_amid);
         self.batch.copy_within(written..self.length, 0);
         self.length -= written;
         self.length == 0
@@ -241,12 +245,14 @@ impl Lost {
     }
 }
 
-/// Of a batch that was written up to there: how long the rest is of a record that was begun.
-fn length_of_begun(batch: &[u8], written: usize) -> usize {
-    match batch[..written].last() {
-        None | Some(b'\n') => 0,
-        Some(_) => batch[written..].iter().position(|&byte| byte == b'\n').map_or(0, |place| place + 1),
-    }
+/// Whether a record has begun, and not ended, when this was written behind what left it so.
+fn is_amid(written: &[u8], was_amid: bool) -> bool {
+    written.last().map_or(was_amid, |byte| *byte != b'\n')
+}
+
+/// How long the rest is of a record that was begun.
+fn length_of_begun(rest: &[u8]) -> usize {
+    rest.iter().position(|&byte| byte == b'\n').map_or(0, |place| place + 1)
 }
 
 /// Writes all of `bytes`, waiting for a reader that is slow; else how much was written before the error.

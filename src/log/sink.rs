@@ -7,8 +7,8 @@ pub mod tests;
 use crate::answer::complain;
 use crate::error::plain;
 use crate::notice::{Look, Notice, TIME};
-use crate::sys;
 use crate::sys::slice::{head, tail_mut};
+use crate::sys::{self, Interest};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -182,8 +182,9 @@ impl Sink {
 
     /// Says once what is wrong; later, if standard error takes nothing now.
     fn fail(&mut self, error: &io::Error) {
-        // What a socket gives is ECONNRESET.
-        self.is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        // What a socket gives is ECONNRESET; a terminal that has hung up gives EIO, as others do.
+        self.is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+            || sys::is_ready(self.file.as_fd(), Interest::HangUp);
         let fate = if self.is_gone { "plugins keep running, their output is dropped" } else { "lines are lost" };
         self.lost.reason = plain(error);
         if !self.has_complained {

@@ -105,6 +105,20 @@ fn a_full_device_is_said_once_and_gives_status_1() {
 }
 
 #[test]
+fn a_complaint_that_was_torn_is_said_again_on_a_line_of_its_own() {
+    let sandbox = Sandbox::with([("all_x.pl", COUNTING)]);
+    let script = "exec prlimit --fsize=10: \"$LAUNCHER\" run plugins >/dev/full 2>err";
+    let running = sandbox.command("bash", ["-c", script]).start();
+    wait_for("there is room for its beginning", || sandbox.read("err") == "lmcache-pl");
+    limit_file_size(running.pid(), "--fsize=unlimited:");
+    wait_for("it is said again", || sandbox.read("err").ends_with("lines are lost\n"));
+    sandbox.write("go", "");
+    assert_eq!(running.wait().status.code(), Some(1));
+    let said = "lmcache-pl\nlmcache-plugin-launcher: cannot write output: No space left on device; lines are lost\n";
+    assert!(sandbox.read("err").starts_with(said), "{}", sandbox.read("err"));
+}
+
+#[test]
 fn a_complaint_never_waits_for_who_reads_standard_error() {
     let plugin = "#!/usr/bin/perl\n$| = 1;\nprint 'x' x 99, \"\\n\" for 1..50000;\nopen F, '>', 'written';\nprint F \"yes\\n\";\n";
     let sandbox = Sandbox::with([("all_x.pl", plugin)]);

@@ -130,8 +130,10 @@ impl Sink {
         }
         let batch = &self.batch[..self.length];
         if let Err((count, error)) = write(&self.file, &batch[begin..]) {
-            let (done, rest) = batch.split_at(begin + count);
-            let (begun, rest) = rest.split_at(if is_amid(done, self.is_amid) { length_of_begun(rest) } else { 0 });
+            let (before, now) = batch.split_at(begin);
+            let (done, rest) = now.split_at(count);
+            let is_amid = is_amid(done, is_amid(before, self.is_amid));
+            let (begun, rest) = rest.split_at(if is_amid { length_of_begun(rest) } else { 0 });
             self.torn = begun.to_vec();
             self.lost.count(rest);
             self.fail(&error);

@@ -73,6 +73,16 @@ fn the_rest_of_a_record_goes_to_its_newline() {
 }
 
 #[test]
+fn a_record_that_was_begun_is_found_wherever_the_batch_was_cut() {
+    for (begin, torn, lost) in [(0, "", 3), (2, "e\n", 2), (4, "", 2), (5, "wo\n", 1)] {
+        let mut sink = full_sink();
+        sink.push(&[b"one\ntwo\nthree\n"]);
+        sink.flush_rest(begin);
+        assert_eq!((&sink.torn[..], sink.lost.untold), (torn.as_bytes(), lost), "{begin}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_said_when_lines_are_taken_again() {
     let (mut sink, mut written) = sink_and_reader();
     for (records, expected) in [

@@ -5,6 +5,7 @@ use crate::error::{Error, plain};
 use crate::{escape, sys};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The most that a pipe which says that it can be written is sure to take (pipe(7)).
@@ -20,10 +21,14 @@ pub fn print(text: &[u8]) -> Result<u8, Error> {
     written.map(|()| 0).map_err(|error| Error::No(format!("cannot write output: {}", plain(&error))))
 }
 
+/// What was said last found no room for its end.
+static IS_TORN: AtomicBool = AtomicBool::new(false);
+
 /// Says on standard error what is wrong, unless that takes nothing now: who has to act waits for no reader. Returns
 /// whether it was said.
 pub fn complain(problem: &str) -> bool {
-    let mut line = [NAME, ": "].concat().into_bytes();
+    let glue = if IS_TORN.load(Ordering::Relaxed) { "\n" } else { "" };
+    let mut line = [glue, NAME, ": "].concat().into_bytes();
     escape::one_line(problem.as_bytes(), &mut line);
     line.truncate(PIPE_BUF - 1);
     line.push(b'\n');
@@ -34,8 +39,16 @@ pub fn complain(problem: &str) -> bool {
     // Others who write to the same pipe can fill it meanwhile. Through a description of our own that is an error; only
     // a pipe is the same when it is opened again.
     let own = sys::is_pipe(stderr.as_fd()).then(|| sys::open_options(false).write(true).open("/proc/self/fd/2"));
-    match own {
-        Some(Ok(mut own)) => own.write_all(&line).is_ok(),
-        Some(Err(_)) | None => stderr.lock().write_all(&line).is_ok(),
+    let fd = match &own {
+        Some(Ok(own)) => own.as_fd(),
+        Some(Err(_)) | None => stderr.as_fd(),
+    };
+    let mut rest = &line[..];
+    while let Ok(count @ 1..) = sys::write(fd, rest) {
+        rest = &rest[count..];
     }
+    if rest.len() < line.len() {
+        IS_TORN.store(!rest.is_empty(), Ordering::Relaxed);
+    }
+    rest.is_empty()
 }

@@ -10,9 +10,13 @@ use crate::settings::{Format, Settings};
 use crate::sys::{Change, Pid, signal};
 use crate::timestamp;
 use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
+
+/// Where a record of the log in JSON shows its time.
+pub const TIME: Range<usize> = 9..33;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +139,15 @@ impl Notice<'_> {
             Format::Text => self.text(look),
             Format::Json => self.json(),
         })
+    }
+
+    /// As [`Notice::record`], with the time of what it is written beside, if any.
+    pub fn record_at(&self, look: &Look, time: Option<&[u8]>) -> Option<Vec<u8>> {
+        let mut record = self.record(look)?;
+        if let (Format::Json, Some(time), Some(shown)) = (look.format, time, record.get_mut(TIME)) {
+            shown.copy_from_slice(time);
+        }
+        Some(record)
     }
 
     fn is_left_out_by_quiet(&self) -> bool {

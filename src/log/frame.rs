@@ -6,7 +6,7 @@ use crate::columns::columns;
 use crate::escape;
 use crate::lines::copy::{self, Newline, Special};
 use crate::lines::{self, Lines, Piece};
-use crate::notice::Look;
+use crate::notice::{Look, TIME};
 use crate::settings::Format;
 use crate::sys::slice::{head, tail, tail_mut};
 use crate::timestamp::Timestamp;
@@ -67,7 +67,7 @@ impl Frame {
     pub fn set_time(&mut self, time: &Timestamp) {
         if self.format == Format::Json {
             for label in [&mut self.before, &mut self.before_continuation] {
-                label.padded[TIME_BEGINS.len()..][..time.len()].copy_from_slice(time);
+                label.padded[TIME].copy_from_slice(time);
             }
         }
     }

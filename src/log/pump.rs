@@ -92,6 +92,7 @@ impl Pump {
         sys::set_nonblocking(woken.as_fd())?;
         let has_epoll = epoll.add(woken.as_fd(), WAKE);
         let has_orders = Arc::clone(&lock(&queue).has_orders);
+        let time = lock(&queue).now();
         let mut pump = Pump {
             queue,
             has_orders,
@@ -103,7 +104,7 @@ impl Pump {
             has_polled: false,
             is_over: false,
             bars: Vec::new(),
-            time: Timestamp::default(),
+            time,
             input: vec![0; SMALL_BUFFER],
             output: Sink::new(output, "output", look),
             errors: Sink::new(io::stderr().as_fd().try_clone_to_owned()?, "error output", look),
@@ -245,14 +246,15 @@ impl Pump {
         taken
     }
 
+    /// Says something in the midst of what was taken last: what stands before it is not younger, nor is what follows older.
     fn warn(&mut self, reason: &str) {
-        let record = Notice::Warning { plugin: None, reason }.record(&self.look).unwrap_or_default();
-        self.output.push(&[&record]);
+        let record = Notice::Warning { plugin: None, reason }.record_at(&self.look, Some(&self.time));
+        self.output.push(&[&record.unwrap_or_default()]);
     }
 
     /// Reads once from one source and batches the lines.
     fn read(&mut self, token: u64) {
-        match self.read_into_input(token) {
+        match self.read_into_input(token, &self.time.clone()) {
             Got::Bytes(count) => {
                 let input = std::mem::take(&mut self.input);
                 let read = Pending { token, bytes: &input[..count] };
@@ -268,7 +270,7 @@ impl Pump {
         }
     }
 
-    fn read_into_input(&mut self, token: u64) -> Got {
+    fn read_into_input(&mut self, token: u64, time: &Timestamp) -> Got {
         let Some(followed) = self.sources.get_mut(&token) else { return Got::NothingNow };
         if self.input.is_empty() {
             self.input = vec![0; SMALL_BUFFER];
@@ -286,7 +288,7 @@ impl Pump {
             Err(error) => {
                 let reason = format!("its output cannot be read: {}; what follows is lost", plain(&error));
                 let warning = Notice::Warning { plugin: Some(&followed.source.name), reason: &reason };
-                self.output.push(&[&warning.record(&self.look).unwrap_or_default()]);
+                self.output.push(&[&warning.record_at(&self.look, Some(time)).unwrap_or_default()]);
                 return Got::End;
             }
         };
@@ -350,7 +352,7 @@ impl Pump {
             meant.map(|(token, followed)| (token, sys::bytes_waiting(followed.source.pipe.as_fd()))).collect();
         for (token, mut waiting) in waiting {
             while waiting > 0 {
-                match self.read_into_input(token) {
+                match self.read_into_input(token, time) {
                     Got::Bytes(count) => {
                         let input = std::mem::take(&mut self.input);
                         self.log(&Pending { token, bytes: &input[..count] }, time);

@@ -6,9 +6,9 @@ pub mod tests;
 
 use crate::answer::complain;
 use crate::error::plain;
-use crate::notice::{Look, Notice};
-use crate::sys;
+use crate::notice::{Look, Notice, TIME};
 use crate::sys::slice::{head, tail_mut};
+use crate::sys::{self, Interest};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -28,6 +28,8 @@ pub struct Sink {
     /// The first `length` bytes are to be written; the rest is room, kept so that it is made only once.
     batch: Vec<u8>,
     length: usize,
+    /// It begins within a record, the beginning of which was written.
+    is_amid: bool,
     /// The rest of a record that was written in part: nothing else may follow that part.
     torn: Vec<u8>,
     lost: Lost,
@@ -41,6 +43,8 @@ pub struct Sink {
 struct Lost {
     /// Of which the log does not tell yet.
     untold: usize,
+    /// Of which it tells when the rest of the notice is written that was begun.
+    half_told: usize,
     total: usize,
     reason: String,
 }
@@ -53,6 +57,7 @@ impl Sink {
             look,
             batch: Vec::new(),
             length: 0,
+            is_amid: false,
             torn: Vec::new(),
             lost: Lost::default(),
             is_gone: false,
@@ -110,7 +115,7 @@ impl Sink {
         if written < batch.len() {
             self.flush_rest(written);
         }
-        self.length = 0;
+        (self.length, self.is_amid) = (0, false);
     }
 
     /// Writes the batch from there on.
@@ -125,8 +130,10 @@ impl Sink {
         }
         let batch = &self.batch[..self.length];
         if let Err((count, error)) = write(&self.file, &batch[begin..]) {
-            let written = begin + count;
-            let (begun, rest) = batch[written..].split_at(length_of_begun(batch, written));
+            let (before, now) = batch.split_at(begin);
+            let (done, rest) = now.split_at(count);
+            let is_amid = is_amid(done, is_amid(before, self.is_amid));
+            let (begun, rest) = rest.split_at(if is_amid { length_of_begun(rest) } else { 0 });
             self.torn = begun.to_vec();
             self.lost.count(rest);
             self.fail(&error);
@@ -137,6 +144,7 @@ impl Sink {
     /// [`Sink::flush`].
     pub fn flush_at_once(&mut self) -> bool {
         let written = sys::write_at_once(self.file.as_fd(), &self.batch[..self.length]).unwrap_or(0);
+        self.is_amid = is_amid(&self.batch[..written], self.is_amid);
         self.batch.copy_within(written..self.length, 0);
         self.length -= written;
         self.length == 0
@@ -159,22 +167,26 @@ impl Sink {
             self.fail(&error);
             return false;
         }
-        let notice = self.lost.notice(&self.look);
-        let told = write(&self.file, &notice);
-        let written = told.as_ref().map_or_else(|(written, _)| *written, |()| notice.len());
-        self.torn = notice[written..].to_vec();
-        if written > 0 {
+        self.torn.clear();
+        self.lost.half_told = 0;
+        let notice = self.lost.notice(&self.look, head(&self.batch, self.length));
+        let Err((written, error)) = write(&self.file, &notice) else {
             self.lost.untold = 0;
-        } else {
-            self.torn.clear();
+            return true;
+        };
+        if written > 0 {
+            self.torn = notice[written..].to_vec();
+            self.lost.half_told = std::mem::take(&mut self.lost.untold);
         }
-        told.map_err(|(_, error)| self.fail(&error)).is_ok()
+        self.fail(&error);
+        false
     }
 
     /// Says once what is wrong; later, if standard error takes nothing now.
     fn fail(&mut self, error: &io::Error) {
-        // What a socket gives is ECONNRESET.
-        self.is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        // What a socket gives is ECONNRESET; a terminal that has hung up gives EIO, as others do.
+        self.is_gone = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+            || sys::is_ready(self.file.as_fd(), Interest::HangUp);
         let fate = if self.is_gone { "plugins keep running, their output is dropped" } else { "lines are lost" };
         self.lost.reason = plain(error);
         if !self.has_complained {
@@ -195,7 +207,8 @@ impl Sink {
 
     /// How many lines are missing of which the log does not tell, with one that was begun.
     fn missing(&self) -> usize {
-        self.lost.untold + usize::from(!self.torn.is_empty())
+        let is_line_begun = !self.torn.is_empty() && self.lost.half_told == 0;
+        self.lost.untold + self.lost.half_told + usize::from(is_line_begun)
     }
 
     /// A reader gets as much room as the plugins that fill it.
@@ -224,23 +237,25 @@ impl Lost {
         self.total += lines;
     }
 
-    /// What the log is told of it.
-    fn notice(&self, look: &Look) -> Vec<u8> {
+    /// What the log is told of it, before these records: times in the log never go back.
+    fn notice(&self, look: &Look, records: &[u8]) -> Vec<u8> {
         if self.untold == 0 {
             return Vec::new();
         }
         let lines = if self.untold == 1 { "line" } else { "lines" };
         let reason = format!("{} {lines} lost: {}", self.untold, self.reason);
-        Notice::Warning { plugin: None, reason: &reason }.record(look).unwrap_or_default()
+        Notice::Warning { plugin: None, reason: &reason }.record_at(look, records.get(TIME)).unwrap_or_default()
     }
 }
 
-/// Of a batch that was written up to there: how long the rest is of a record that was begun.
-fn length_of_begun(batch: &[u8], written: usize) -> usize {
-    match batch[..written].last() {
-        None | Some(b'\n') => 0,
-        Some(_) => batch[written..].iter().position(|&byte| byte == b'\n').map_or(0, |place| place + 1),
-    }
+/// Whether a record has begun, and not ended, when this was written behind what left it so.
+fn is_amid(written: &[u8], was_amid: bool) -> bool {
+    written.last().map_or(was_amid, |byte| *byte != b'\n')
+}
+
+/// How long the rest is of a record that was begun.
+fn length_of_begun(rest: &[u8]) -> usize {
+    rest.iter().position(|&byte| byte == b'\n').map_or(0, |place| place + 1)
 }
 
 /// Writes all of `bytes`, waiting for a reader that is slow; else how much was written before the error.

@@ -176,3 +176,12 @@ fn labels_are_aligned_on_a_terminal_by_the_longest_that_is_not_too_long() {
         assert_eq!(lock(&log.queue).look.label_width, expected, "{names:?}");
     }
 }
+
+#[test]
+fn what_can_be_opened_and_not_be_written_to_is_refused() {
+    let claim = |fd: BorrowedFd<'_>| claim_descriptor(std::os::fd::AsRawFd::as_raw_fd(&fd));
+    let (reader, writer) = io::pipe().unwrap();
+    assert!(claim(writer.as_fd()).is_ok());
+    assert!(claim(reader.as_fd()).is_err());
+    assert!(claim(Epoll::new().unwrap().as_fd()).is_err());
+}

@@ -106,9 +106,13 @@ static BEFORE_START: extern "C" fn() = {
     look_at_streams
 };
 
+fn was_closed(number: i32) -> bool {
+    (0..3).contains(&number) && WERE_CLOSED.load(Ordering::Relaxed) >> number & 1 == 1
+}
+
 /// Has the standard streams that our caller has closed be closed for what is executed here, unless it is given others.
 pub fn keep_closed_for_children() {
-    for fd in (0..3).filter(|fd| WERE_CLOSED.load(Ordering::Relaxed) >> fd & 1 == 1) {
+    for fd in (0..3).filter(|fd| was_closed(*fd)) {
         // SAFETY: the command takes an integer.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
@@ -120,8 +124,14 @@ pub fn keep_closed_for_children() {
 /// EBADF where nothing is open under that number.
 pub fn is_open_for_writing(number: i32) -> io::Result<bool> {
     // SAFETY: no memory is passed.
-    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFL) })?;
-    Ok(flags & libc::O_ACCMODE != libc::O_RDONLY)
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if was_closed(number) {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // To write nothing shows what the kernel thinks of the descriptor, which is more than how it was opened: nobody
+    // writes to an epoll(7) instance.
+    // SAFETY: a vector of no elements.
+    Ok(unsafe { call(raw::WRITEV, [number as usize, 0, 0, 0, 0]) }.is_ok())
 }
 
 /// Makes reads from `fd` return at once. For a pipe this concerns our end alone.

@@ -13,6 +13,7 @@ mod number {
     pub const CLOSE: usize = 3;
     pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
+    pub const WRITEV: usize = 20;
     pub const GETPID: usize = 39;
     pub const EXECVE: usize = 59;
     pub const KILL: usize = 62;
@@ -23,11 +24,13 @@ mod number {
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
     pub const EXIT_GROUP: usize = 231;
+    pub const EPOLL_CTL: usize = 233;
     pub const TGKILL: usize = 234;
     pub const OPENAT: usize = 257;
     pub const PPOLL: usize = 271;
     pub const EPOLL_PWAIT: usize = 281;
     pub const SIGNALFD4: usize = 289;
+    pub const EPOLL_CREATE1: usize = 291;
     pub const DUP3: usize = 292;
     pub const PRLIMIT64: usize = 302;
     pub const PWRITEV2: usize = 328;
@@ -37,6 +40,8 @@ mod number {
 
 #[cfg(target_arch = "aarch64")]
 mod number {
+    pub const EPOLL_CREATE1: usize = 20;
+    pub const EPOLL_CTL: usize = 21;
     pub const EPOLL_PWAIT: usize = 22;
     pub const DUP3: usize = 24;
     pub const FCNTL: usize = 25;
@@ -44,6 +49,7 @@ mod number {
     pub const CLOSE: usize = 57;
     pub const READ: usize = 63;
     pub const WRITE: usize = 64;
+    pub const WRITEV: usize = 66;
     pub const PPOLL: usize = 73;
     pub const SIGNALFD4: usize = 74;
     pub const EXIT_GROUP: usize = 94;

@@ -24,7 +24,43 @@ fn poll(polled: &mut [libc::PollFd], timeout: Option<Duration>) -> Result<usize,
     let mut rest = timeout.map(|timeout| [seconds(timeout), timeout.subsec_nanos().into()]);
     let rest = rest.as_mut().map_or(ptr::null_mut(), |rest| rest.as_mut_ptr());
     // SAFETY: `polled` is as long as the count says, `rest` a struct timespec; the signal mask stays.
-    unsafe { call(raw::PPOLL, [polled.as_mut_ptr() as usize, polled.len(), rest as usize, 0, 0]) }
+    match unsafe { call(raw::PPOLL, [polled.as_mut_ptr() as usize, polled.len(), rest as usize, 0, 0]) } {
+        Err(errno) if errno != libc::EINTR => poll_by_epoll(polled, timeout),
+        outcome => outcome,
+    }
+}
+
+/// The same by epoll(7), where a filter of system calls denies ppoll(2): for one wait, and as the witness needs it.
+#[cold]
+fn poll_by_epoll(polled: &mut [libc::PollFd], timeout: Option<Duration>) -> Result<usize, c_int> {
+    // SAFETY: no memory is passed; the descriptor returned is ours alone.
+    let epoll = unsafe { call(raw::EPOLL_CREATE1, [libc::CLOEXEC as usize, 0, 0, 0, 0]) }?;
+    let mut known = 0;
+    for (index, fd) in polled.iter_mut().enumerate().filter(|(_, fd)| fd.fd >= 0) {
+        let event = libc::EpollEvent { events: fd.events as u32, data: index as u64 };
+        let arguments = [epoll, libc::EPOLL_CTL_ADD as usize, fd.fd as usize, &raw const event as usize, 0];
+        // SAFETY: `event` is valid for the call.
+        if unsafe { call(raw::EPOLL_CTL, arguments) }.is_err() {
+            // What cannot be waited for, such as a file, is always ready.
+            fd.revents = fd.events;
+            known += 1;
+        }
+    }
+    let timeout = if known > 0 { Some(Duration::ZERO) } else { timeout };
+    let mut events = [libc::EpollEvent { events: 0, data: 0 }; 16];
+    let arguments = [epoll, events.as_mut_ptr() as usize, events.len(), milliseconds(timeout) as usize, 0];
+    // SAFETY: `events` is as long as the count says, and the last argument is no signal mask; the descriptor is ours.
+    let count = unsafe {
+        let count = call(raw::EPOLL_PWAIT, arguments);
+        let _ = call(raw::CLOSE, [epoll, 0, 0, 0, 0]);
+        count
+    }?;
+    for event in events.iter().take(count) {
+        if let Some(fd) = polled.get_mut(event.data as usize) {
+            fd.revents = event.events as i16;
+        }
+    }
+    Ok(known + count)
 }
 
 /// Waits until one of `fds` can be read or has ended, at most `timeout` (`None`: for ever), and says which.

@@ -88,6 +88,28 @@ fn what_finds_no_room_until_the_end_is_counted_to_the_line() {
 }
 
 #[test]
+fn what_a_torn_notice_was_to_tell_is_counted_at_the_end() {
+    let plugin = "#!/usr/bin/perl\n$| = 1;\nmy $n = 0;\n\
+                  until (-e 'go') { print 'line ', $n++, \"\\n\"; select undef, undef, undef, 0.002; }\n\
+                  open F, '>', 'count'; print F \"$n\\n\";\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
+    let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --quiet plugins";
+    let running = sandbox.command("bash", ["-c", script]).stdout(log).start();
+    wait_for("the disk is full", || running.stderr().contains("File too large"));
+    // Room for the rest of a record, and for the beginning of a notice.
+    limit_file_size(running.pid(), "--fsize=4130:");
+    wait_for("it is full again", || sandbox.read("log").len() == 4130);
+    sandbox.write("go", "");
+    let done = running.wait();
+    assert_eq!(done.status.code(), Some(1));
+    let log = sandbox.read("log");
+    assert!(log.lines().last().is_some_and(|line| "[launcher] warning: ".starts_with(&line[..14])), "{log}");
+    let lost = sandbox.read("count").trim().parse::<usize>().expect("a number") - log.matches("] line ").count();
+    assert!(done.stderr.ends_with(&format!(": lines lost at the end: {lost}\n")), "{lost}: {}", done.stderr);
+}
+
+#[test]
 fn a_full_device_is_said_once_and_gives_status_1() {
     for options in [&["--format", "text"][..], &["--format", "json"], &["--log-fd", "1"]] {
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\nfor i in 1 2 3 4 5; do echo $i; sleep 0.02; done\n")]);
@@ -102,6 +124,20 @@ fn a_full_device_is_said_once_and_gives_status_1() {
     let script = "exec \"$LAUNCHER\" run --quiet --stderr separate plugins 2>/dev/full";
     let done = sandbox.command("sh", ["-c", script]).output();
     assert_eq!((done.text(), done.status.code()), ("[all_x.sh] kept\n".into(), Some(1)), "standard error is full");
+}
+
+#[test]
+fn a_complaint_that_was_torn_is_said_again_on_a_line_of_its_own() {
+    let sandbox = Sandbox::with([("all_x.pl", COUNTING)]);
+    let script = "exec prlimit --fsize=10: \"$LAUNCHER\" run plugins >/dev/full 2>err";
+    let running = sandbox.command("bash", ["-c", script]).start();
+    wait_for("there is room for its beginning", || sandbox.read("err") == "lmcache-pl");
+    limit_file_size(running.pid(), "--fsize=unlimited:");
+    wait_for("it is said again", || sandbox.read("err").ends_with("lines are lost\n"));
+    sandbox.write("go", "");
+    assert_eq!(running.wait().status.code(), Some(1));
+    let said = "lmcache-pl\nlmcache-plugin-launcher: cannot write output: No space left on device; lines are lost\n";
+    assert!(sandbox.read("err").starts_with(said), "{}", sandbox.read("err"));
 }
 
 #[test]
@@ -171,9 +207,12 @@ fn the_log_goes_to_the_descriptor_that_is_named() {
 #[test]
 fn a_descriptor_that_takes_no_log_is_refused() {
     let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\ntouch started\n")]);
-    for (redirection, fd, mention) in
-        [("3>&-", "3", "not open"), ("3</dev/null", "3", "not open for writing"), ("", "77", "not open")]
-    {
+    for (redirection, fd, mention) in [
+        ("3>&-", "3", "not open"),
+        ("3</dev/null", "3", "not open for writing"),
+        ("", "77", "not open"),
+        ("<&-", "0", "not open"),
+    ] {
         let script = format!("exec \"$LAUNCHER\" run --log-fd {fd} plugins {redirection}");
         sandbox.command("sh", ["-c", &script]).output().assert_refused(&["--log-fd", mention]);
     }

@@ -14,6 +14,7 @@ mod bare;
 mod check;
 mod cli;
 mod control;
+mod denied;
 mod discovery;
 mod environment;
 mod get;

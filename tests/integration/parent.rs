@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use crate::denied::{DENYING, PIDFD_OPEN};
 use crate::namespace;
 use crate::processes;
 use crate::sandbox::{self, Running, Sandbox, wait_for};
@@ -62,26 +63,13 @@ fn parent_pid_0_watches_nobody() {
     sandbox.assert_nothing_left(sandbox::PATIENCE);
 }
 
-/// Runs its arguments where pidfd_open(2) is not offered, as before Linux 5.3 and below some filters of system calls.
-const WITHOUT_PIDFD: &str = "import ctypes, os, struct, sys\n\
-    PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2\n\
-    LOAD, EQUAL, RETURN, PIDFD_OPEN, DENY_WITH_ENOSYS, ALLOW = 0x20, 0x15, 0x06, 434, 0x50026, 0x7fff0000\n\
-    code = [(LOAD, 0, 0, 0), (EQUAL, 0, 1, PIDFD_OPEN), (RETURN, 0, 0, DENY_WITH_ENOSYS), (RETURN, 0, 0, ALLOW)]\n\
-    code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *line) for line in code))\n\
-    program = struct.pack('@HP', 4, ctypes.addressof(code))\n\
-    libc = ctypes.CDLL(None)\n\
-    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0\n\
-    assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0) == 0\n\
-    try: os.pidfd_open(os.getpid())\n\
-    except OSError: os.execvp(sys.argv[1], sys.argv[1:])\n";
-
 #[test]
 fn without_pidfds_the_parent_is_looked_at_now_and_then() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
     let host = sandbox.command("sleep", ["1000"]).start();
     let pid = host.pid().to_string();
     let options = ["run", "--grace-period", "20", "--parent-pid", &pid, "plugins"];
-    let command = sandbox.command("python3", ["-c", WITHOUT_PIDFD, sandbox::LAUNCHER]);
+    let command = sandbox.command("python3", ["-c", DENYING, PIDFD_OPEN, sandbox::LAUNCHER]);
     let running = command.args(options).start();
     running.wait_for_stdout("] ready");
     processes::wait_for_sleep("between two looks", &[running.pid(), running.supervisor()]);
@@ -242,11 +230,11 @@ fn without_pidfd_each_of_its_processes_finds_the_end_of_the_parent_by_itself() {
 /// The parent is named, or that at the start. One of the launcher's processes may be stopped when it ends.
 fn assert_found_without_pidfd(is_named: bool, stopped: Option<&str>) {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    sandbox.write("without.py", WITHOUT_PIDFD);
+    sandbox.write("denying.py", DENYING);
     let script = if is_named {
-        "exec python3 without.py \"$LAUNCHER\" run --grace-period 20 --parent-pid \"$0\" plugins"
+        "exec python3 denying.py 434 \"$LAUNCHER\" run --grace-period 20 --parent-pid \"$0\" plugins"
     } else {
-        "python3 without.py sh -c 'echo $$ >launcher; exec \"$LAUNCHER\" run --grace-period 20 plugins' & wait"
+        "python3 denying.py 434 sh -c 'echo $$ >launcher; exec \"$LAUNCHER\" run --grace-period 20 plugins' & wait"
     };
     let named = is_named.then(|| sandbox.command("sleep", ["1000"]).start());
     let pid = named.as_ref().map_or(String::new(), |named| named.pid().to_string());
@@ -271,8 +259,9 @@ fn assert_found_without_pidfd(is_named: bool, stopped: Option<&str>) {
 #[test]
 fn where_nothing_else_tells_the_guard_finds_that_it_has_another_parent() {
     let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
-    sandbox.write("without.py", WITHOUT_PIDFD);
-    let script = "mount -t tmpfs none /proc && python3 without.py \"$LAUNCHER\" run --grace-period 20 plugins & wait";
+    sandbox.write("denying.py", DENYING);
+    let script =
+        "mount -t tmpfs none /proc && python3 denying.py 434 \"$LAUNCHER\" run --grace-period 20 plugins & wait";
     let running = namespace::command(&sandbox, &["--mount"], &["sh", "-c", script]).start();
     running.wait_for_stdout("] ready");
     running.signal("KILL");

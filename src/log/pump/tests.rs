@@ -259,20 +259,20 @@ fn a_pipe_that_cannot_be_read_is_given_up_when_that_does_not_pass() {
     let directory = OwnedFd::from(std::fs::File::open("/").unwrap());
     let token = bench.follow(1, Stream::Merged, directory.into(), true);
     for _ in 0..100 {
-        assert!(bench.pump.read_into_input(token) == Got::Failed);
+        assert!(bench.pump.read_into_input(token, &Timestamp::default()) == Got::Failed);
     }
     assert_eq!(bench.logged(), "");
-    assert!(bench.pump.read_into_input(token) == Got::End);
+    assert!(bench.pump.read_into_input(token, &Timestamp::default()) == Got::End);
     let expected = "[launcher] warning: 1: its output cannot be read: Is a directory; what follows is lost\n";
     assert_eq!(bench.logged(), expected);
 
     let (token, mut writer) = bench.plugin(2, Stream::Merged, false);
     bench.followed(token).failures = 99;
     for _ in 0..200 {
-        assert!(bench.pump.read_into_input(token) == Got::NothingNow);
+        assert!(bench.pump.read_into_input(token, &Timestamp::default()) == Got::NothingNow);
     }
     writer.write_all(b"x").unwrap();
-    assert!(bench.pump.read_into_input(token) == Got::Bytes(1));
+    assert!(bench.pump.read_into_input(token, &Timestamp::default()) == Got::Bytes(1));
     assert_eq!(bench.followed(token).failures, 0, "they were not in a row");
 }
 
@@ -322,7 +322,7 @@ fn a_pipe_gets_more_room_when_it_was_seen_full() {
         let (token, mut writer) = bench.plugin(1, Stream::Merged, false);
         bench.pump.input = vec![0; LARGE_BUFFER];
         writer.write_all(&vec![b'x'; bytes]).unwrap();
-        assert!(bench.pump.read_into_input(token) == Got::Bytes(bytes));
+        assert!(bench.pump.read_into_input(token, &Timestamp::default()) == Got::Bytes(bytes));
         assert_eq!(bench.followed(token).has_large_pipe, expected, "{bytes}");
     }
 }

@@ -59,15 +59,23 @@ fn a_batch_of_just_the_largest_size_is_not_written_early() {
 
 #[test]
 fn the_rest_of_a_record_goes_to_its_newline() {
-    for (batch, written, expected) in [
-        ("one\ntwo\n", 0, 0),
-        ("one\ntwo\n", 2, 2),
-        ("one\ntwo\n", 3, 1),
-        ("one\ntwo\n", 4, 0),
-        ("one\ntwo\n", 5, 3),
-        ("one\ntwo\n", 8, 0),
-    ] {
-        assert_eq!(length_of_begun(batch.as_bytes(), written), expected, "{written}");
+    for (rest, expected) in [("", 0), ("\n", 1), ("e\ntwo\n", 2), ("e", 0)] {
+        assert_eq!(length_of_begun(rest.as_bytes()), expected, "{rest:?}");
+    }
+    for (written, was_amid, expected) in
+        [("", false, false), ("", true, true), ("a\nb", false, true), ("a\n", true, false)]
+    {
+        assert_eq!(is_amid(written.as_bytes(), was_amid), expected, "{written:?} {was_amid}");
+    }
+}
+
+#[test]
+fn a_record_that_was_begun_is_found_wherever_the_batch_was_cut() {
+    for (begin, torn, lost) in [(0, "", 3), (2, "e\n", 2), (4, "", 2), (5, "wo\n", 1)] {
+        let mut sink = full_sink();
+        sink.push(&[b"one\ntwo\nthree\n"]);
+        sink.flush_rest(begin);
+        assert_eq!((&sink.torn[..], sink.lost.untold), (torn.as_bytes(), lost), "{begin}");
     }
 }
 
@@ -153,6 +161,41 @@ fn a_line_that_was_begun_is_missing_as_well() {
 }
 
 #[test]
+fn who_was_to_be_told_by_a_notice_that_was_begun_is_told_at_the_end() {
+    let (mut sink, mut written) = sink_and_reader();
+    sink.torn = b" lines lost: no room\n".to_vec();
+    sink.lost.half_told = 5;
+    assert_eq!(sink.missing(), 5, "the notice itself is no line that is missing");
+    sink.lost.count(b"a\n");
+    assert_eq!(sink.missing(), 6);
+    sink.push(&[b"next\n"]);
+    sink.flush();
+    let told = " lines lost: no room\n[launcher] warning: 1 line lost: \nnext\n";
+    assert_eq!(String::from_utf8_lossy(&written()), told);
+    assert_eq!(sink.missing(), 0);
+}
+
+#[test]
+fn what_tells_of_lost_lines_is_no_younger_than_what_follows() {
+    let (reader, writer) = io::pipe().unwrap();
+    let json = Look { format: Format::Json, ..LOOK };
+    let mut sink = Sink::new(writer.into(), "output", json);
+    sink.lost.count(b"a\n");
+    let next = "{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"stopped\"}\n";
+    sink.push(&[next.as_bytes()]);
+    sink.flush();
+    // Where nothing follows it is the present.
+    sink.lost.count(b"b\n");
+    assert!(sink.finish());
+    drop(sink);
+    let written = io::read_to_string(reader).unwrap();
+    let lines: Vec<&str> = written.lines().collect();
+    assert!(lines[0].starts_with("{\"time\":\"2026-11-22T07:18:30.374Z\",\"event\":\"warning\""), "{written}");
+    assert_eq!(lines[1], next.trim_end());
+    assert!(lines[2] > "{\"time\":\"2026-11-23" && lines[2].contains("1 line lost"), "{written}");
+}
+
+#[test]
 fn a_reader_that_has_gone_misses_nothing_and_is_tried_no_more() {
     let (good, mut written) = sink_and_reader();
     let mut sink = sink(io::pipe().unwrap().1);
@@ -199,6 +242,33 @@ fn what_there_is_room_for_is_written_without_waiting_and_the_rest_stays() {
     found.extend(written());
     assert!(found == all, "{} of {}", found.len(), all.len());
     assert!(sink.lost.reason.is_empty());
+}
+
+#[test]
+fn what_was_written_in_part_without_waiting_is_not_glued_to_what_follows() {
+    for (gets_full, expected) in
+        [(true, "xx\n[launcher] warning: 1 line lost: No space left on device\nlast\n"), (false, "xx\nb\nlast\n")]
+    {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut sink = sink(writer);
+        sink.has_complained = true;
+        // A pipe takes in part what it has no room for, in whole pages.
+        let record = [&[b'x'; 64 * 1024 + 2][..], b"\n"].concat();
+        sink.push(&[&record]);
+        sink.push(&[b"b\n"]);
+        assert!(!sink.flush_at_once());
+        let (good, mut written) = sink_and_reader();
+        if gets_full {
+            sink.file = full_sink().file;
+            sink.flush();
+        }
+        sink.file = good.file;
+        sink.push(&[b"last\n"]);
+        sink.flush();
+        assert_eq!(String::from_utf8_lossy(&written()), expected);
+        assert!(!sink.is_amid);
+        drop(reader);
+    }
 }
 
 #[test]

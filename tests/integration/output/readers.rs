@@ -155,3 +155,24 @@ fn only_a_second_signal_from_the_keyboard_skips_the_last_words() {
     running.signal("INT");
     assert_eq!(running.wait_within(sandbox::margin()).status.code(), Some(0));
 }
+
+#[test]
+fn a_terminal_that_has_hung_up_is_a_reader_that_has_gone() {
+    let plugin =
+        "#!/usr/bin/perl\n$| = 1;\nuntil (-e 'go') { print \"tick\\n\"; select undef, undef, undef, 0.005; }\n";
+    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+    let judge = "import os, pty, subprocess\n\
+                 terminal, other = pty.openpty()\n\
+                 command = [os.environ['LAUNCHER'], 'run', 'plugins']\n\
+                 child = subprocess.Popen(command, stdout=other, stderr=subprocess.PIPE, text=True)\n\
+                 os.close(other)\n\
+                 os.read(terminal, 1)\n\
+                 os.close(terminal)\n\
+                 said = child.stderr.readline()\n\
+                 open('go', 'w').close()\n\
+                 print(child.wait(), said, child.stderr.read(), end='')\n";
+    let done = sandbox.command("python3", ["-c", judge]).output();
+    let expected =
+        "0 lmcache-plugin-launcher: cannot write output: I/O error; plugins keep running, their output is dropped\n ";
+    assert_eq!(done.text(), expected, "{}", done.stderr);
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::notice::tests::LOOK;
+use crate::settings::Format;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 

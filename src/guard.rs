@@ -260,8 +260,13 @@ impl Guard {
         if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
             let _ = sys::kill_group(sys::own_group(), signal::CONT);
         } else {
-            sys::deliver(number, || self.is_program_stopped());
+            sys::deliver(number, || self.is_supervisor_there() && self.is_program_stopped());
         }
+    }
+
+    /// Its end closes the link before it wakes us: once that is so, nobody may be left to do so.
+    fn is_supervisor_there(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !sys::is_ready(link.as_fd(), Interest::HangUp))
     }
 
     /// It may have been continued since that was reported. Where /proc cannot say, or is another namespace's, it was not.

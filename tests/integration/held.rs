@@ -149,6 +149,19 @@ fn a_witness_that_its_tracer_holds_holds_up_no_end() {
 }
 
 #[test]
+fn a_launcher_whose_program_cannot_be_run_leaves_no_witness_to_be_reaped() {
+    let sandbox = Sandbox::new();
+    let script = "import os, subprocess\n\
+        status = subprocess.call([os.environ['LAUNCHER'], 'run', '--', '/nonexistent'])\n\
+        try: left = os.waitpid(-1, os.WNOHANG)\n\
+        except ChildProcessError: left = None\n\
+        print('left', left, 'status', status)\n";
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let done = namespace::command(&sandbox, &kinds, &["python3", "-c", script]).output();
+    assert_eq!(done.text(), "left None status 127\n");
+}
+
+#[test]
 fn a_plugin_that_its_tracer_holds_when_it_is_dead_is_named_and_left_behind() {
     let text = holding(
         "PTRACE_SEIZE = 0x4206\n\

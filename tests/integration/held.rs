@@ -43,7 +43,8 @@ fn holding_beside(program: &[&str], script: &str) -> String {
     let mut running = namespace::command(&sandbox, &kinds, &["python3", "holding.py"]).args(program).start();
     // Of one that failed there is no more to come.
     wait_for("it has ended", || running.stdout().contains("status ") || !running.is_running());
-    running.stdout()
+    // What it said may still be on its way.
+    if running.is_running() { running.stdout() } else { running.wait().text() }
 }
 
 #[test]

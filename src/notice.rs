@@ -1,7 +1,7 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use crate::escape;
 use crate::plugin::name::LABEL;

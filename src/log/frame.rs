@@ -181,11 +181,9 @@ mod tests {
     use super::*;
     use crate::lines::Splitter;
     use crate::log::sink::LARGE_BUFFER;
+    use crate::notice::tests::LOOK;
     use std::io::{self, Read};
     use std::thread;
-
-    const LOOK: Look =
-        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
     /// What comes out for a stream that comes in chunks of this size, and how many lines that were.
     fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> (Vec<u8>, u64) {

@@ -360,7 +360,7 @@ fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() 
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
         let grace_period = if told == "held" { "0.3" } else { "20" };
         let command = ["-c", hang_up, told, crate::sandbox::LAUNCHER, "run", "--grace-period", grace_period, "plugins"];
-        let done = sandbox.command("python3", command).env("HOLD", crate::lifetime::HOLD).output();
+        let done = sandbox.command("python3", command).env("HOLD", crate::takeover::HOLD).output();
         // Where the supervisor does not answer it is killed.
         let status = if reason.is_none() { "137\n" } else { "0\n" };
         assert_eq!(done.text(), status, "{told}: {}", done.stderr);

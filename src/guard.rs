@@ -189,8 +189,11 @@ impl Guard {
     /// Waits for news of any kind, or the next deadline. Where the kernel denies that, all is looked at now and then.
     fn wait(&self) -> News {
         let tick = self.parent.as_ref().and_then(ParentWatch::tick);
-        let own = [tick.map(|tick| Instant::now() + tick), self.decide_at, self.kill_supervisor_at];
-        let deadline = own.into_iter().flatten().min();
+        // Of its end SIGCONT tells, which a stop takes back (signal(7)).
+        let is_leaving = self.link.is_none();
+        let looks = [tick, is_leaving.then_some(BLIND_PAUSE)].map(|look| look.map(|after| Instant::now() + after));
+        let own = [self.decide_at, self.kill_supervisor_at];
+        let deadline = looks.into_iter().chain(own).flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let readable = |fd| (fd, Interest::Readable);
         let [process, pipe] = self.parent.as_ref().map_or([None; 2], ParentWatch::sources);
@@ -198,7 +201,7 @@ impl Guard {
         let sources = [Some(readable(self.signals.as_fd())), link.map(readable), program.map(readable), process, pipe];
         match sys::wait_for(sources, timeout) {
             Ok([signals, link, program, process, pipe]) => {
-                News { signals, link, program, parent: process || pipe || tick.is_some() }
+                News { signals: signals || is_leaving, link, program, parent: process || pipe || tick.is_some() }
             }
             Err(_) => {
                 thread::sleep(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE)));
@@ -266,8 +269,13 @@ impl Guard {
         if matches!(number, signal::TTIN | signal::TTOU) && sys::is_in_foreground() {
             let _ = sys::kill_group(sys::own_group(), signal::CONT);
         } else {
-            sys::deliver(number, || self.is_program_stopped());
+            sys::deliver(number, || self.is_supervisor_there() && self.is_program_stopped());
         }
+    }
+
+    /// Its end closes the link before it wakes us: once that is so, nobody may be left to do so.
+    fn is_supervisor_there(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !sys::is_ready(link.as_fd(), Interest::HangUp))
     }
 
     /// It may have been continued since that was reported. Where /proc cannot say, or is another namespace's, it was not.

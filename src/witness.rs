@@ -251,6 +251,13 @@ mod tests {
         let later = |sender: Pid| now + Duration::from_nanos(sender as u64);
         (0..=MEMORY as Pid).for_each(|sender| seen.note((INT, sender), later(sender)));
         assert_eq!(ask(&mut seen, &[(INT, 0), (INT, 1)], now), [false, true]);
+        // So it does at different times.
+        let mut seen = Seen::new();
+        (0..MEMORY as Pid)
+            .chain([MEMORY as Pid - 1, MEMORY as Pid - 1, MEMORY as Pid])
+            .zip(0..)
+            .for_each(|(sender, at)| seen.note((INT, sender), later(at)));
+        assert_eq!(ask(&mut seen, &[(INT, 0), (INT, 1)], now), [false, true]);
         // That it came again makes it new.
         let mut seen = Seen::new();
         (0..MEMORY as Pid)

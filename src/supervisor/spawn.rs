@@ -43,11 +43,18 @@ pub fn about_launcher(control: Option<&Path>) -> Vec<(OsString, OsString)> {
 
 /// The absolute path of this executable, by which it was called if that is one: another look at /proc takes longer.
 fn executable() -> Option<OsString> {
-    let called = sys::executed_path().filter(|path| path.starts_with(b"/") && !path.starts_with(b"/dev/fd/"));
+    let called = sys::executed_path().map(OsStr::from_bytes).filter(|path| is_own_path(path, std::env::args_os()));
     match called {
-        Some(path) => Some(OsStr::from_bytes(path).to_os_string()),
+        Some(path) => Some(path.to_os_string()),
         None => Some(std::env::current_exe().ok()?.into_os_string()),
     }
+}
+
+/// Not one that means another file in every process, such as /proc/self/fd/3, nor that of a script of which we are the
+/// interpreter: the kernel makes an argument of it (execve(2)).
+fn is_own_path(called: &OsStr, arguments: impl Iterator<Item = OsString>) -> bool {
+    let is_of_process = ["/dev/fd/", "/proc/"].iter().any(|place| called.as_bytes().starts_with(place.as_bytes()));
+    called.as_bytes().starts_with(b"/") && !is_of_process && arguments.skip(1).all(|argument| argument != called)
 }
 
 /// The environment of every plugin: the launcher's own, and what plugins are told.

@@ -54,12 +54,18 @@ fn the_path_of_the_executable_is_absolute_however_that_was_called() {
                          os.execve(fd, ['launcher', 'run', 'plugins'], os.environ)\n";
     let relative = "plugins=$PWD/plugins; cd \"${LAUNCHER%/*}\" && exec \"./${LAUNCHER##*/}\" run \"$plugins\"";
     let absolute = "exec \"$LAUNCHER\" run plugins";
+    let of_process = "exec 3<\"$LAUNCHER\"; exec /proc/self/fd/3 run plugins";
+    // The kernel passes its path to the interpreter, which makes it that of the configuration.
+    let interpreter = "printf '#!%s --config\\nplugin_locations: plugins\\n' \"$LAUNCHER\" >y.yaml\n\
+                       chmod +x y.yaml; exec \"$PWD/y.yaml\"";
     let searched =
         "plugins=$PWD/plugins; cd / && PATH=\"${LAUNCHER%/*}:$PATH\" exec \"${LAUNCHER##*/}\" run \"$plugins\"";
     for (program, words) in [
         ("sh", ["-c", absolute]),
         ("sh", ["-c", searched]),
         ("sh", ["-c", relative]),
+        ("sh", ["-c", of_process]),
+        ("sh", ["-c", interpreter]),
         ("python3", ["-c", by_descriptor]),
     ] {
         let done = sandbox.command(program, words).output();

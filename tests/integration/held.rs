@@ -6,9 +6,11 @@ use crate::sandbox::{Sandbox, wait_for};
 
 const PLUGIN: &str = "#!/bin/sh\n(setsid sleep 1000 &)\necho $$ >leader\nexec sleep 1000\n";
 
-/// What the scripts have in common. They are PID 1 of the namespace, so that all that is left is theirs to find.
+/// What the scripts have in common. They are PID 1 of the namespace, so that all that is left is theirs to find, and lead a
+/// session, so that their group, and the launcher's, is nobody's job: SIGTSTP stops nothing there.
 const COMMON: &str = "import ctypes, os, signal, subprocess, sys, time\n\
     libc = ctypes.CDLL(None, use_errno=True)\n\
+    os.setsid()\n\
     def stat(pid):\n    \
         try: text = open(f'/proc/{pid}/stat').read()\n    \
         except OSError: return None\n    \
@@ -41,7 +43,8 @@ fn holding_beside(program: &[&str], script: &str) -> String {
     let mut running = namespace::command(&sandbox, &kinds, &["python3", "holding.py"]).args(program).start();
     // Of one that failed there is no more to come.
     wait_for("it has ended", || running.stdout().contains("status ") || !running.is_running());
-    running.stdout()
+    // What it said may still be on its way.
+    if running.is_running() { running.stdout() } else { running.wait().text() }
 }
 
 #[test]
@@ -75,6 +78,28 @@ fn a_supervisor_that_its_tracer_holds_even_when_it_is_dead_is_taken_over() {
          print('control:', stat(supervisor)[1], 'status', launcher.returncode, flush=True)\n",
     );
     assert!(text.contains("gone True\ncontrol: Z status 137\n"), "{text}");
+}
+
+#[test]
+fn a_stop_that_takes_back_what_tells_of_the_supervisors_end_delays_no_end() {
+    let text = holding(
+        "PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207\n\
+         tracer = os.fork()\n\
+         if tracer == 0:\n    \
+             for request in PTRACE_SEIZE, PTRACE_INTERRUPT: assert libc.ptrace(request, guard, 0, 0) == 0\n    \
+             signal.pause()\n\
+         assert wait(lambda: stat(guard)[1] == 't', 60)\n\
+         os.kill(supervisor, signal.SIGTERM)\n\
+         assert wait(lambda: stat(supervisor)[1] == 'Z', 60)\n\
+         pending = [line for line in open(f'/proc/{guard}/status') if line.startswith('ShdPnd')][0]\n\
+         os.kill(guard, signal.SIGTSTP)\n\
+         os.kill(tracer, signal.SIGKILL)\n\
+         launcher.wait(60)\n\
+         is_told = int(pending.split()[1], 16) >> signal.SIGCONT - 1 & 1\n\
+         print('control: told', is_told, 'status', launcher.returncode, flush=True)\n",
+    );
+    // Not 137, as where it is killed for not ending in time.
+    assert!(text.contains("control: told 1 status 0\n"), "{text}");
 }
 
 /// Ends when it is told to.
@@ -122,6 +147,19 @@ fn a_witness_that_its_tracer_holds_holds_up_no_end() {
         print('control:', stat(witness)[1], 'status', launcher.returncode, flush=True)\n";
     let text = holding_beside(&PROGRAM, &[END_OF_PROGRAM, held].concat());
     assert!(text.contains("control: Z status 3\n"), "{text}");
+}
+
+#[test]
+fn a_launcher_whose_program_cannot_be_run_leaves_no_witness_to_be_reaped() {
+    let sandbox = Sandbox::new();
+    let script = "import os, subprocess\n\
+        status = subprocess.call([os.environ['LAUNCHER'], 'run', '--', '/nonexistent'])\n\
+        try: left = os.waitpid(-1, os.WNOHANG)\n\
+        except ChildProcessError: left = None\n\
+        print('left', left, 'status', status)\n";
+    let kinds = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let done = namespace::command(&sandbox, &kinds, &["python3", "-c", script]).output();
+    assert_eq!(done.text(), "left None status 127\n");
 }
 
 #[test]

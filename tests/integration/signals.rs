@@ -1,5 +1,7 @@
 //! Signals with PROGRAM: which come to it, and how often; with whom the launcher stops and goes on.
 
+use std::time::Duration;
+
 use crate::processes;
 use crate::sandbox::{self, Launch, Sandbox, wait_for};
 
@@ -102,6 +104,25 @@ fn a_program_that_goes_on_before_the_launcher_has_stopped_as_well_keeps_it_runni
         running.wait_for_stdout(&format!("SIGRTMAX {round}\n"));
     }
     assert_eq!(running.wait().status.code(), Some(5));
+}
+
+#[test]
+fn a_launcher_whose_supervisor_is_gone_does_not_stop_with_the_program() {
+    let sandbox = Sandbox::with([("all_x.sh", SLEEPING)]);
+    sandbox.write("program.py", COUNTING);
+    let running = alone_in_its_group(&sandbox).env("SIGNALS", "USR1").start();
+    running.wait_for_stdout("counting");
+    let (guard, supervisor) = (running.pid(), running.supervisor());
+    let program = processes::child_named(supervisor, "python3");
+    // It hears of the stop together with the end.
+    sandbox::send("STOP", &[guard]);
+    wait_for("the guard is held", || is_stopped(guard));
+    sandbox::send("TSTP", &[program]);
+    wait_for("the program is stopped", || is_stopped(program));
+    processes::wait_for_sleep("the supervisor has told of it", &[supervisor]);
+    sandbox::send("KILL", &[supervisor]);
+    assert_eq!(running.wait().status.code(), Some(137));
+    sandbox.assert_nothing_left(Duration::ZERO);
 }
 
 /// Says which signals come to it, and ends with SIGTERM.

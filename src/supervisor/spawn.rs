@@ -53,7 +53,7 @@ fn executable() -> Option<OsString> {
 /// Not one that means another file in every process, such as /proc/self/fd/3, nor that of a script of which we are the
 /// interpreter: the kernel makes an argument of it (execve(2)).
 fn is_own_path(called: &OsStr, arguments: impl Iterator<Item = OsString>) -> bool {
-    let is_of_process = ["/dev/fd/", "/proc/"].iter().any(|place| called.as_bytes().starts_with(place.as_bytes()));
+    let is_of_process = ["/dev/", "/proc/"].iter().any(|place| called.as_bytes().starts_with(place.as_bytes()));
     called.as_bytes().starts_with(b"/") && !is_of_process && arguments.skip(1).all(|argument| argument != called)
 }
 

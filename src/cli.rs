@@ -3,6 +3,7 @@
 mod rows;
 
 use crate::error::Error;
+use crate::escape::quoted;
 use crate::nearest::nearest;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -48,14 +49,15 @@ pub fn option_name(option: Opt) -> &'static str {
 /// Usage: an unknown command or option, with the nearest known one; a value that is missing or too many.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Error> {
     let mut words = words.into_iter().peekable();
-    let row = match words.peek().map(|word| word.to_string_lossy()).as_deref() {
-        Some("--help" | "-h") => return Ok(Request::Help(None)),
-        Some("--version" | "-V") => return Ok(Request::Version),
-        Some("help") => {
-            let named = words.nth(1).map(|word| command(&word.to_string_lossy())).transpose()?;
+    let row = match words.peek().map(|word| word.as_bytes()) {
+        Some(b"--help" | b"-h") => return Ok(Request::Help(None)),
+        Some(b"--version" | b"-V") => return Ok(Request::Version),
+        Some(b"help") => {
+            let is_itself = |word: &OsString| word == "help" || word == "--help" || word == "-h";
+            let named = words.nth(1).filter(|word| !is_itself(word)).map(|word| command(&word)).transpose()?;
             return Ok(Request::Help(named.map(|row| row.command)));
         }
-        Some(word) if !word.starts_with('-') => command(word)?,
+        Some(word) if !word.starts_with(b"-") => command(OsStr::from_bytes(word))?,
         Some(_) | None => return run(words),
     };
     words.next();
@@ -64,7 +66,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Error
 
 /// Reads the arguments of `run` where the command is left out.
 fn run(words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
-    let request = arguments(command("run")?, words)?;
+    let request = arguments(command(OsStr::new("run"))?, words)?;
     if let Request::Do(_, arguments) = &request
         && let Some(word) = arguments.operands.first()
         && COMMANDS.iter().any(|row| *word == *row.name)
@@ -77,13 +79,15 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<Request, Error> {
     Ok(request)
 }
 
-fn command(word: &str) -> Result<&'static CommandRow, Error> {
-    if let Some(row) = COMMANDS.iter().find(|row| row.name == word) {
+fn command(word: &OsStr) -> Result<&'static CommandRow, Error> {
+    if let Some(row) = COMMANDS.iter().find(|row| word == row.name) {
         return Ok(row);
     }
     let known = || COMMANDS.iter().map(|row| row.name);
     let names = ["the commands are ", &known().collect::<Vec<_>>().join(", "), " and help"].concat();
-    Err(Error::Usage(match nearest(word, known().chain(["help"])) {
+    let near = nearest(&word.to_string_lossy(), known().chain(["help"]));
+    let word = quoted(word);
+    Err(Error::Usage(match near {
         Some(near) => format!("unknown command `{word}`; did you mean `{near}`? ({names})"),
         None => format!("unknown command `{word}`; {names}"),
     }))
@@ -118,7 +122,7 @@ fn arguments(row: &CommandRow, mut words: impl Iterator<Item = OsString>) -> Res
         return Err(Error::Usage(format!("{} wants {wanted}", row.name)));
     }
     if let Some(surplus) = arguments.operands.get(most) {
-        return Err(Error::Usage(format!("one argument too many: `{}`", surplus.to_string_lossy())));
+        return Err(Error::Usage(format!("one argument too many: `{}`", quoted(surplus))));
     }
     Ok(Request::Do(row.command, Box::new(arguments)))
 }
@@ -131,16 +135,20 @@ fn option(
     arguments: &mut Arguments,
 ) -> Result<(), Error> {
     let mut halves = word.as_bytes().splitn(2, |&byte| byte == b'=');
-    let name = String::from_utf8_lossy(halves.next().unwrap_or_default());
+    let name = OsStr::from_bytes(halves.next().unwrap_or_default());
     let attached = halves.next().map(|value| OsString::from_vec(value.to_vec()));
-    let Some(known) = OPTIONS.iter().find(|known| known.name == name) else {
-        return Err(Error::Usage(match nearest(&name, OPTIONS.iter().map(|known| known.name)) {
+    let Some(known) = OPTIONS.iter().find(|known| name == known.name) else {
+        let known = OPTIONS.iter().map(|known| known.name).chain(["--help", "--version"]);
+        let near = nearest(&name.to_string_lossy(), known);
+        let name = quoted(name);
+        return Err(Error::Usage(match near {
             Some(near) => format!("unknown option `{name}`; did you mean `{near}`?"),
             None => format!("unknown option `{name}`; see `{NAME} --help`"),
         }));
     };
+    let (name, command) = (known.name, row.name);
     if !row.options.contains(&known.option) {
-        return Err(Error::Usage(format!("`{name}` is not an option of this command; see its --help")));
+        return Err(Error::Usage(format!("`{name}` is not an option of {command}; see `{NAME} {command} --help`")));
     }
     let value = match (known.placeholder, attached) {
         ("", None) => OsString::new(),
@@ -171,7 +179,14 @@ mod tests {
 
     #[test]
     fn help_is_a_word_too() {
-        for (line, command) in [("help", None), ("help get", Some(Command::Get)), ("get --help", Some(Command::Get))] {
+        for (line, command) in [
+            ("help", None),
+            ("help help", None),
+            ("help -h", None),
+            ("help --help", None),
+            ("help get", Some(Command::Get)),
+            ("get --help", Some(Command::Get)),
+        ] {
             assert_eq!(typed(line), Ok(Request::Help(command)), "{line}");
         }
         assert!(typed("help gte").is_err_and(|error| error.message().contains("did you mean `get`")));
@@ -192,7 +207,8 @@ mod tests {
             ("run --rol worker", ["unknown option `--rol`", "did you mean `--role`"]),
             ("run --role", ["`--role` wants a value", "--role ROLE"]),
             ("run --quiet=yes", ["`--quiet` takes no value", ""]),
-            ("list --default 1", ["`--default` is not an option", ""]),
+            ("run --versoin", ["did you mean `--version`", ""]),
+            ("list --default 1", ["`--default` is not an option of list", "list --help`"]),
             ("run x --", ["wants a PROGRAM", ""]),
             ("get", ["wants a POINTER", ""]),
             ("install a b", ["too many: `b`", ""]),

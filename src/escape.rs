@@ -1,6 +1,9 @@
 //! Bytes of any kind as the inside of a JSON string, and as one line of text. Pure.
 
+use crate::columns::columns_of;
 use crate::lines::copy::{self, Special};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// A byte becomes so many at most: a control character, `\u0000`.
 pub const JSON_GROWTH: usize = 6;
@@ -57,16 +60,25 @@ fn ascii(byte: u8) -> ([u8; JSON_GROWTH], usize) {
 /// Appends prose so that it stays on one line and shows all that is in it: what cannot be seen (controls, line
 /// separators, spaces but the plain one, marks of direction, what has no width) in the notation of JSON.
 pub fn one_line(bytes: &[u8], out: &mut Vec<u8>) {
-    shown(bytes, &[], out);
+    escaped(bytes, &[], false, out);
 }
 
 /// Appends a name, of a file or a word of a command, so that no two look the same and none ends a label: as
-/// [`one_line`], and `\` and `]` behind a `\`.
-pub fn name(bytes: &[u8], out: &mut Vec<u8>) {
-    shown(bytes, b"\\]", out);
+/// [`one_line`], and `\` and `]` behind a `\`. Bytes that are no character are kept but for a terminal, which shows all
+/// of them alike.
+pub fn name(bytes: &[u8], is_for_terminal: bool, out: &mut Vec<u8>) {
+    escaped(bytes, b"\\]", is_for_terminal, out);
 }
 
-fn shown(bytes: &[u8], marked: &[u8], out: &mut Vec<u8>) {
+/// A name, or a word of the command line, for a message: as [`name`], but it is a backtick that it cannot end.
+pub fn quoted(name: impl AsRef<OsStr>) -> String {
+    let mut out = Vec::new();
+    escaped(name.as_ref().as_bytes(), b"\\`", true, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn escaped(bytes: &[u8], marked: &[u8], is_all_shown: bool, out: &mut Vec<u8>) {
+    let start = out.len();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             match u8::try_from(character) {
@@ -75,7 +87,8 @@ fn shown(bytes: &[u8], marked: &[u8], out: &mut Vec<u8>) {
                     let (escaped, length) = ascii(byte);
                     out.extend_from_slice(&escaped[..length]);
                 }
-                _ if is_unseen(character) => {
+                // The first one must not change what stands before the name.
+                _ if is_unseen(character) || out.len() == start && columns_of(character) == 0 => {
                     for unit in character.encode_utf16(&mut [0; 2]) {
                         out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
                     }
@@ -86,19 +99,20 @@ fn shown(bytes: &[u8], marked: &[u8], out: &mut Vec<u8>) {
         for &byte in chunk.invalid() {
             match byte {
                 // A control character to a terminal that does not read UTF-8.
-                0x80..=0x9f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+                _ if is_all_shown || byte <= 0x9f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
                 _ => out.push(byte),
             }
         }
     }
 }
 
-/// Whether a character shows nothing, looks like a space, or changes how others look (Unicode: Cc, Zs, Zl, Zp, and
-/// Default_Ignorable_Code_Point).
+/// Whether a character shows nothing, looks like a space, or changes how others look (Unicode: Cc, Zs, Zl, Zp,
+/// Default_Ignorable_Code_Point, and what is blank by its name).
 fn is_unseen(character: char) -> bool {
     match character {
         ' ' => false,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' => true,
+        '\u{2800}' | '\u{13430}'..='\u{1343f}' | '\u{16fe4}' | '\u{1d159}' => true,
         '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
         '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' => true,
         '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
@@ -145,12 +159,14 @@ mod tests {
             ("\u{85}\u{9b}".as_bytes(), "\\u0085\\u009b", "\\u0085\\u009b"),
             (b"\x9b31m", "\\x9b31m", "\\x9b31m"),
             ("\u{2028}\u{202e}\u{200b}\u{feff}\u{a0}".as_bytes(), "\\u2028\\u202e\\u200b\\ufeff\\u00a0", ""),
+            ("\u{2800}\u{1d159}".as_bytes(), "\\u2800\\ud834\\udd59", ""),
+            ("\u{301}e\u{301}".as_bytes(), "\\u0301e\u{301}", ""),
             ("\u{e0041}".as_bytes(), "\\udb40\\udc41", ""),
             ("gr\u{fc}n \u{76e3}\u{1f680}".as_bytes(), "gr\u{fc}n \u{76e3}\u{1f680}", ""),
         ] {
             let (mut line, mut shown) = (Vec::new(), Vec::new());
             one_line(bytes, &mut line);
-            name(bytes, &mut shown);
+            name(bytes, true, &mut shown);
             assert_eq!(String::from_utf8(line).unwrap(), prose, "{bytes:?}");
             assert_eq!(
                 String::from_utf8(shown).unwrap(),
@@ -158,8 +174,15 @@ mod tests {
                 "{bytes:?}"
             );
         }
-        let mut kept = Vec::new();
-        name(b"all_\xff.sh", &mut kept);
-        assert_eq!(kept, b"all_\xff.sh", "bytes that are no character are kept");
+    }
+
+    #[test]
+    fn bytes_that_are_no_character_are_kept_but_for_who_cannot_tell_them_apart() {
+        for (is_for_terminal, expected) in [(false, &b"a\xff\xed\xa0\\x80"[..]), (true, b"a\\xff\\xed\\xa0\\x80")] {
+            let mut shown = Vec::new();
+            name(b"a\xff\xed\xa0\x80", is_for_terminal, &mut shown);
+            assert_eq!(shown, expected);
+        }
+        assert_eq!(quoted(OsStr::from_bytes(b"a`\xff\\n\n]")), "a\\`\\xff\\\\n\\n]");
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::Arguments;
 use crate::control::address::{self, Address};
 use crate::descendants;
 use crate::error::{Error, plain};
+use crate::escape::quoted;
 use crate::link::{Link, Order, Report};
 use crate::notice::{Look, Notice};
 use crate::parent::ParentWatch;
@@ -101,16 +102,24 @@ pub fn run(arguments: Arguments, mut settings: Settings) -> Result<u8, Error> {
 
 /// Opens the control socket. It never keeps PROGRAM from running.
 fn listen(arguments: &Arguments, settings: &mut Settings) -> Result<Option<(Address, UnixListener)>, Error> {
-    let of_file = settings.control.take();
-    let Some(path) = address::wanted(arguments).or(of_file) else { return Ok(None) };
-    match Address::listen(&path) {
-        Ok(control) => Ok(Some(control)),
-        Err(problem) if settings.program.is_empty() => Err(Error::Usage(problem)),
-        Err(problem) => {
-            settings.warnings.push(problem);
-            Ok(None)
-        }
+    let (path, place) = match (address::wanted(arguments), settings.control.take()) {
+        (Some(path), _) => (path, None),
+        (None, Some((path, place))) => (path, Some(place)),
+        (None, None) => return Ok(None),
+    };
+    let problem = match Address::listen(&path) {
+        Ok(control) => return Ok(Some(control)),
+        Err(problem) => match place {
+            None => format!("control socket `{}`: {problem}", quoted(&path)),
+            // What the configuration says is not said again.
+            Some(place) => format!("the control socket that {place} names: {problem}"),
+        },
+    };
+    if settings.program.is_empty() {
+        return Err(Error::Usage(problem));
     }
+    settings.warnings.push(problem);
+    Ok(None)
 }
 
 struct Guard {

@@ -22,10 +22,6 @@ struct About {
 const CARRIED_OUT: &[(&str, &str)] =
     &[("0", "carried out"), ("1", "not carried out"), ("2", "nobody answers, or bad usage")];
 
-const fn about(text: &'static [&'static str]) -> About {
-    About { text, examples: &[], statuses: &[] }
-}
-
 fn about_command(command: Command) -> About {
     match command {
         Command::Run => About {
@@ -74,7 +70,11 @@ fn about_command(command: Command) -> About {
             examples: &["get /extra_config/plugin.frontend.port --default 8080", "get --config lmcache.yaml \"\""],
             statuses: &[("0", "printed"), ("1", "there is no such value"), ("2", "bad usage or configuration")],
         },
-        Command::Install => about(&["Copy this executable into DIR, replacing an older one even while it runs."]),
+        Command::Install => About {
+            text: &["Copy this executable into DIR, replacing an older one even while it runs."],
+            examples: &["install /usr/local/bin", "install --bridge plugins/"],
+            statuses: &[("0", "installed"), ("1", "not installed: what was there is as it was"), ("2", "bad usage")],
+        },
         Command::Status => About {
             text: &[
                 "Say what the plugins of a running launcher do: all of them, or those named. It is the launcher that was \
@@ -132,19 +132,20 @@ pub fn help(command: Option<Command>) -> String {
     text.push_str("\nOptions:\n");
     let is_meant = options_of(row);
     for option in OPTIONS.iter().filter(|option| is_meant(option.option)) {
-        option_line(&mut text, option.name, option.placeholder, option.meaning);
+        let (placeholder, meaning) = match (row.command, option.option) {
+            (Command::Status, Opt::Format) => ("text|json|prometheus", "format of the answer [text]"),
+            (Command::List | Command::Check, Opt::Format) => (option.placeholder, "format of the answer [text]"),
+            _ => (option.placeholder, option.meaning),
+        };
+        option_line(&mut text, option.name, placeholder, meaning);
     }
     option_line(&mut text, "--help, -h", "", "this text");
-    if !examples.is_empty() {
-        text.push_str("\nExamples:\n");
-        examples.iter().for_each(|example| text.push_str(&format!("  {NAME} {example}\n")));
-    }
-    if !statuses.is_empty() {
-        text.push_str("\nExit status:\n");
-        for (status, meaning) in statuses {
-            text.push_str(&format!("  {status:<7}"));
-            push_wrapped(&mut text, 9, meaning);
-        }
+    text.push_str("\nExamples:\n");
+    examples.iter().for_each(|example| text.push_str(&format!("  {NAME} {example}\n")));
+    text.push_str("\nExit status:\n");
+    for (status, meaning) in statuses {
+        text.push_str(&format!("  {status:<7}"));
+        push_wrapped(&mut text, 9, meaning);
     }
     text
 }
@@ -204,6 +205,8 @@ mod tests {
         for row in COMMANDS {
             let own = help(Some(row.command));
             assert!(overview.contains(row.name) && own.contains(row.usage), "{}", row.name);
+            let About { examples, statuses, .. } = about_command(row.command);
+            assert!(!examples.is_empty() && !statuses.is_empty(), "{}", row.name);
         }
         for row in OPTIONS {
             assert!(overview.contains(row.name) && row.name == option_name(row.option), "{}", row.name);
@@ -214,6 +217,7 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_eighty_columns() {
+        assert!(help(Some(Command::Status)).contains("--format text|json|prometheus"));
         for text in COMMANDS.iter().map(|row| help(Some(row.command))).chain([help(None)]) {
             for line in text.lines() {
                 assert!(line.len() <= WIDTH && line.trim_end() == line, "{line:?}");

@@ -3,6 +3,7 @@
 
 use crate::cli::NAME;
 use crate::error::{Error, plain};
+use crate::escape::quoted;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -25,7 +26,7 @@ pub fn install(directory: &OsStr, with_bridge: bool) -> Result<u8, Error> {
             let lines: Vec<_> = targets.iter().flat_map(|target| [target.as_os_str().as_bytes(), b"\n"]).collect();
             crate::answer::print(&lines.concat())
         }
-        Err(error) => Err(Error::No(format!("cannot install `{}`: {}", directory.join(NAME).display(), plain(&error)))),
+        Err(error) => Err(Error::No(format!("cannot install `{}`: {}", quoted(directory.join(NAME)), plain(&error)))),
     }
 }
 

@@ -71,13 +71,22 @@ pub struct Log {
     next_token: Cell<u64>,
     wake: PipeWriter,
     thread: Arc<Mutex<Option<Thread>>>,
-    is_running: Cell<bool>,
-    /// There is what only the thread can do.
-    is_wanted: Cell<bool>,
-    has_complained: Cell<bool>,
-    is_over: Cell<bool>,
+    stage: Cell<Stage>,
     ended: PipeReader,
     has_lost: Arc<AtomicBool>,
+}
+
+/// How far the log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The thread was not needed so far.
+    Without,
+    /// There is what only the thread can do, and none was to be had. That was said.
+    Wanted,
+    /// The thread works, or has ended.
+    Begun,
+    /// The end has come, and nothing was left to do.
+    Over,
 }
 
 /// What the thread works with, until it begins: that is with the first pipe, or with what has to wait for the reader.
@@ -118,8 +127,12 @@ impl Log {
     /// EBADF, EMFILE, ENOMEM.
     pub fn open(number: i32, settings: &Settings) -> io::Result<Log> {
         let output = sys::duplicate_descriptor(number)?;
-        let look = look(Look::plain(settings), output.is_terminal(), |name| std::env::var_os(name).unwrap_or_default());
-        Log::new(output, look)
+        let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+        let [look, look_of_errors] = [output.is_terminal(), io::stderr().is_terminal()]
+            .map(|is_terminal| look(Look::plain(settings), is_terminal, variable));
+        let log = Log::new(output, look)?;
+        lock(&log.queue).look_of_errors = look_of_errors;
+        Ok(log)
     }
 
     fn new(output: OwnedFd, look: Look) -> io::Result<Log> {
@@ -136,10 +149,7 @@ impl Log {
             next_token: Cell::new(WAKE + 1),
             wake,
             thread: Arc::new(Mutex::new(Some(thread))),
-            is_running: Cell::new(false),
-            is_wanted: Cell::new(false),
-            has_complained: Cell::new(false),
-            is_over: Cell::new(false),
+            stage: Cell::new(Stage::Without),
             ended,
             has_lost,
         })
@@ -150,24 +160,25 @@ impl Log {
     ///
     /// To be called before waiting.
     pub fn begin(&self) {
-        if self.is_running.get() {
-            return;
-        }
-        let (has_orders, is_little) = {
-            let queue = lock(&self.queue);
-            (queue.has_orders.load(Ordering::Acquire), queue.is_little())
-        };
-        let is_wanted = self.is_wanted.get();
-        self.is_wanted.set(is_wanted || has_orders && !(is_little && self.is_done_at_once()));
-        if self.is_wanted.get() {
-            self.start();
+        match self.stage.get() {
+            Stage::Without if self.is_done_at_once() => {}
+            Stage::Without | Stage::Wanted => self.start(),
+            Stage::Begun | Stage::Over => {}
         }
     }
 
-    /// Does in this thread what was ordered, as far as that is possible without waiting; whether it was.
+    /// Does in this thread what was ordered, if that is a little, as far as it is possible without waiting; whether nothing
+    /// is left to do.
     fn is_done_at_once(&self) -> bool {
+        let is_little = {
+            let queue = lock(&self.queue);
+            if !queue.has_orders.load(Ordering::Acquire) {
+                return true;
+            }
+            queue.is_little()
+        };
         let mut thread = lock(&self.thread);
-        let is_done = thread.as_mut().is_some_and(|thread| thread.pump.work_at_once());
+        let is_done = is_little && thread.as_mut().is_some_and(|thread| thread.pump.work_at_once());
         // The order to end was among it.
         thread.take_if(|thread| is_done && thread.pump.is_over()).into_iter().for_each(Thread::work);
         is_done
@@ -181,8 +192,8 @@ impl Log {
             taken.into_iter().for_each(Thread::work);
         };
         match sys::start_thread(thread::Builder::new().stack_size(STACK), work) {
-            Ok(()) => self.is_running.set(true),
-            Err(error) if !self.has_complained.replace(true) => {
+            Ok(()) => self.stage.set(Stage::Begun),
+            Err(error) if self.stage.replace(Stage::Wanted) != Stage::Wanted => {
                 complain(&format!("the log waits for a thread: {}", plain(&error)));
             }
             Err(_) => {}
@@ -215,14 +226,18 @@ impl Log {
     /// Aligns the labels of these plugins, where there is a terminal.
     pub fn align<'a>(&self, names: impl Iterator<Item = &'a OsStr>) {
         let mut queue = lock(&self.queue);
-        if queue.look.is_terminal {
+        if queue.look.is_terminal || queue.look_of_errors.is_terminal {
             let width = |name: &OsStr| {
                 let mut shown = Vec::new();
-                escape::name(name.as_bytes(), &mut shown);
+                escape::name(name.as_bytes(), true, &mut shown);
                 columns(&shown) + 2
             };
             let widths = names.chain([OsStr::new(LABEL)]).map(width);
-            queue.look.label_width = widths.filter(|&width| width <= LONGEST_ALIGNED).max().unwrap_or(0);
+            let width = widths.filter(|&width| width <= LONGEST_ALIGNED).max().unwrap_or(0);
+            let Queue { look, look_of_errors, .. } = &mut *queue;
+            for look in [look, look_of_errors] {
+                look.label_width = if look.is_terminal { width } else { 0 };
+            }
         }
     }
 
@@ -231,7 +246,8 @@ impl Log {
         let token = self.next_token.replace(self.next_token.get() + 1);
         let (pipe, name) = (Arc::clone(&source.pipe), source.name.clone());
         let mut queue = lock(&self.queue);
-        let frame = Frame::new(&source, &queue.look);
+        let look = if source.stream == Stream::Stderr { queue.look_of_errors } else { queue.look };
+        let frame = Frame::new(&source, &look);
         // The thread that meets the token finds the order.
         queue.push(Order::Follow { token, source, frame });
         drop(queue);
@@ -259,22 +275,23 @@ impl Log {
     /// there is nothing to do.
     pub fn finish(&self) {
         let mut queue = lock(&self.queue);
-        if !self.is_running.get() && !self.is_wanted.get() && !queue.has_orders.load(Ordering::Acquire) {
-            return self.is_over.set(true);
+        if self.stage.get() == Stage::Without && !queue.has_orders.load(Ordering::Acquire) {
+            return self.stage.set(Stage::Over);
         }
         let time = queue.now();
         queue.push(Order::Finish { time });
         self.wake(queue);
         self.begin();
-        // No thread was to be had.
-        if !self.is_running.get() && lock(&self.thread).take().is_some() {
+        if self.stage.get() == Stage::Wanted {
             self.has_lost.store(true, Ordering::Release);
+            // With what it would have worked with ends what tells of its end.
+            drop(lock(&self.thread).take());
         }
     }
 
     /// Whether nothing is left to log, once [`Log::finish`] was called.
     pub fn is_over(&self) -> bool {
-        self.is_over.get() || sys::is_ready(self.ended(), Interest::Readable)
+        self.stage.get() == Stage::Over || sys::is_ready(self.ended(), Interest::Readable)
     }
 
     /// Becomes readable when the thread has ended.
@@ -290,7 +307,7 @@ impl Log {
 
     /// Wakes the thread, unless it is about to look. Not under the lock, for which it would have to wait.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        let has_to = self.is_running.get() && !std::mem::replace(&mut queue.is_woken, true);
+        let has_to = self.stage.get() == Stage::Begun && !std::mem::replace(&mut queue.is_woken, true);
         drop(queue);
         if has_to && (&self.wake).write(&[0]).is_err() {
             // The next order tries again.

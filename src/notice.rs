@@ -1,7 +1,7 @@
 //! The launcher's own records, as text and as JSON. Never puts a value of the configuration into one.
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use crate::escape;
 use crate::plugin::name::LABEL;
@@ -195,9 +195,10 @@ impl Notice<'_> {
             (true, Weight::Attention) => ("\x1b[1m", "\x1b[0;33m", "\x1b[0m"),
             (true, Weight::Problem) => ("\x1b[1m", "\x1b[0;31m", "\x1b[0m"),
         };
-        let mut words = Words([bold, &label, colour, " ", &padding].concat().into_bytes());
+        let line = [bold, &label, colour, " ", &padding].concat().into_bytes();
+        let mut words = Words { line, is_terminal: look.is_terminal };
         self.words(&mut words);
-        let Words(mut line) = words;
+        let Words { mut line, .. } = words;
         line.extend_from_slice(off.as_bytes());
         line.push(b'\n');
         line
@@ -288,16 +289,19 @@ impl Notice<'_> {
 }
 
 /// A notice in text under construction.
-struct Words(Vec<u8>);
+struct Words {
+    line: Vec<u8>,
+    is_terminal: bool,
+}
 
 impl Words {
     fn prose(&mut self, text: &str) -> &mut Words {
-        escape::one_line(text.as_bytes(), &mut self.0);
+        escape::one_line(text.as_bytes(), &mut self.line);
         self
     }
 
     fn name(&mut self, name: &OsStr) -> &mut Words {
-        escape::name(name.as_bytes(), &mut self.0);
+        escape::name(name.as_bytes(), self.is_terminal, &mut self.line);
         self
     }
 }

@@ -9,6 +9,7 @@ use crate::plugin::plan;
 use crate::record::Record;
 use crate::settings::{Format, Settings};
 use crate::{escape, sys};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -144,7 +145,8 @@ const GAP: usize = 2;
 /// wider than the rest of a line goes on below.
 fn table(plan: &Plan, out: &mut Vec<u8>) {
     let limit = sys::terminal_width(io::stdout().as_fd()).unwrap_or(usize::MAX);
-    let names: Vec<Vec<u8>> = plan.entries.iter().map(|entry| shown(entry.name.as_bytes())).collect();
+    let shown = |name: &OsStr| shown(name.as_bytes(), limit < usize::MAX);
+    let names: Vec<Vec<u8>> = plan.entries.iter().map(|entry| shown(&entry.name)).collect();
     let most = if limit == usize::MAX { limit } else { limit / 2 };
     let width = names.iter().map(|name| columns(name)).filter(|&width| width <= most).max().unwrap_or(0);
     let indent = DECISION + GAP + width + GAP;
@@ -154,7 +156,7 @@ fn table(plan: &Plan, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         match &entry.decision {
             Decision::Run { command, .. } => {
-                let words: Vec<Vec<u8>> = command.iter().map(|word| shown(word.as_bytes())).collect();
+                let words: Vec<Vec<u8>> = command.iter().map(|word| shown(word)).collect();
                 text.extend_from_slice(&words.join(&b' '));
             }
             Decision::Skip { .. } | Decision::Error { .. } => escape::one_line(reason.as_bytes(), &mut text),
@@ -175,19 +177,20 @@ fn table(plan: &Plan, out: &mut Vec<u8>) {
     }
 }
 
-fn shown(name: &[u8]) -> Vec<u8> {
+fn shown(name: &[u8], is_for_terminal: bool) -> Vec<u8> {
     let mut shown = Vec::new();
-    escape::name(name, &mut shown);
+    escape::name(name, is_for_terminal, &mut shown);
     shown
 }
 
 /// What is wrong with something, by its name; on a terminal broken at spaces, what goes on below is indented.
 fn row(name: &[u8], problem: &str, out: &mut Vec<u8>) {
     const INDENT: usize = 4;
-    let mut line = shown(name);
+    let width = sys::terminal_width(io::stdout().as_fd());
+    let mut line = shown(name, width.is_some());
     line.extend_from_slice(b": ");
     escape::one_line(problem.as_bytes(), &mut line);
-    match sys::terminal_width(io::stdout().as_fd()) {
+    match width {
         Some(width) if columns(&line) > width => {
             let lines = wrap(&String::from_utf8_lossy(&line), width.saturating_sub(INDENT).max(1));
             out.extend_from_slice(lines.join(&format!("\n{:INDENT$}", "")).as_bytes());

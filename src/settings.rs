@@ -8,6 +8,7 @@ mod tests;
 use crate::cli::{Arguments, Opt, option_name};
 use crate::configuration::{self, Configuration, Location, Origin, Sources};
 use crate::error::Error;
+use crate::escape::quoted;
 use crate::lmcache::{LOCATIONS_VARIABLES, filled_variable_of_lmcache, variable_of_lmcache};
 use crate::plugin::name::{Identity, stem};
 use crate::sys::Pid;
@@ -38,7 +39,8 @@ pub struct Settings {
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
     /// The socket on which requests are answered, where the file names it.
-    pub control: Option<PathBuf>,
+    /// The control socket, and the place that names it.
+    pub control: Option<(PathBuf, String)>,
     /// Whether a change of what was read is a reload.
     pub is_watching: bool,
     /// The number of the descriptor that takes the log.
@@ -237,7 +239,7 @@ fn number(arguments: &Arguments, option: Opt, variable: &str, default: &str) -> 
     let whole = |text: &OsStr| text.to_str().and_then(|text| text.trim().parse().ok());
     if let Some(text) = arguments.value(option) {
         let name = option_name(option);
-        let problem = || Error::Usage(format!("`{name}` takes a whole number, not `{}`", text.to_string_lossy()));
+        let problem = || Error::Usage(format!("`{name}` takes a whole number, not `{}`", quoted(text)));
         return Ok((whole(text).ok_or_else(problem)?, text.to_os_string()));
     }
     match filled_variable_of_lmcache(variable) {
@@ -255,7 +257,7 @@ fn text_of(arguments: &Arguments, option: Opt) -> Option<String> {
 
 fn choice<T: Copy>(arguments: &Arguments, option: Opt, choices: &[(&str, T)]) -> Result<Option<T>, Error> {
     let Some(text) = text_of(arguments, option) else { return Ok(None) };
-    let problem = |problem| Error::Usage(format!("`{}` {problem}, not `{text}`", option_name(option)));
+    let problem = |problem| Error::Usage(format!("`{}` {problem}, not `{}`", option_name(option), quoted(&text)));
     choose(&text, choices).map(Some).map_err(problem)
 }
 
@@ -273,15 +275,17 @@ fn within(arguments: &Arguments, option: Opt, least: i32, most: i32) -> Result<O
     match text.parse() {
         Ok(value) if (least..=most).contains(&value) => Ok(Some(value)),
         _ => Err(Error::Usage(format!(
-            "`{}` takes a whole number from {least} to {most}, not `{text}`",
-            option_name(option)
+            "`{}` takes a whole number from {least} to {most}, not `{}`",
+            option_name(option),
+            quoted(&text)
         ))),
     }
 }
 
 fn grace_period(arguments: &Arguments) -> Result<Option<Duration>, Error> {
     let Some(text) = text_of(arguments, Opt::GracePeriod) else { return Ok(None) };
-    duration(&text).map(Some).map_err(|problem| Error::Usage(format!("`--grace-period` {problem}, not `{text}`")))
+    let problem = |problem| Error::Usage(format!("`--grace-period` {problem}, not `{}`", quoted(&text)));
+    duration(&text).map(Some).map_err(problem)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

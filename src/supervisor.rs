@@ -27,6 +27,7 @@ use crate::control::address::Address;
 use crate::control::server::Server;
 use crate::descendants::{Process, View};
 use crate::error::plain;
+use crate::escape::quoted;
 use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
@@ -339,6 +340,6 @@ fn cannot_begin(above: &Above, error: &io::Error) -> u8 {
 fn cannot_run(settings: &Settings, error: &io::Error) -> u8 {
     let word = settings.program.first().map(OsString::as_os_str).unwrap_or_default();
     let (reason, status) = spawn::told_by_a_shell(word, error);
-    complain(&format!("cannot run `{}`: {reason}", word.to_string_lossy()));
+    complain(&format!("cannot run `{}`: {reason}", quoted(word)));
     status
 }

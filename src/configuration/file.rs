@@ -1,6 +1,7 @@
 //! Reading a file of the configuration: never for ever, and never without end.
 
 use crate::error::plain;
+use crate::escape::quoted;
 use crate::sys;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -30,7 +31,7 @@ fn is_descriptor(path: &OsStr) -> bool {
 /// Why it cannot be read, with its name.
 pub(super) fn read(path: &OsStr) -> Text {
     let text = if is_standard_input(path) || is_descriptor(path) { once(path) } else { open(path).and_then(all) };
-    text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", path.to_string_lossy(), hint(path)))
+    text.map_err(|problem| format!("cannot read configuration `{}`: {problem}{}", quoted(path), hint(path)))
 }
 
 /// What a descriptor held. It can be read once only, and a reload wants it again.

@@ -3,6 +3,7 @@
 use super::source::{Document, Notation, Source};
 use crate::document::{Step, Value};
 use crate::error::Error;
+use crate::escape::quoted;
 use crate::lmcache::{LOCATIONS_VARIABLES, unquoted};
 use crate::nearest::nearest;
 use std::ffi::{OsStr, OsString};
@@ -160,7 +161,7 @@ pub(super) fn started_twice(ours: &[Location], theirs: &[Location]) -> Vec<Strin
     let twice = ours.iter().filter(|_| !theirs.is_empty()).filter_map(|our| {
         let path = canonical(our)?;
         let (_, their) = theirs.iter().find(|(their, _)| path.starts_with(their) || their.starts_with(&path))?;
-        let (our, place) = (our.path.display(), their.place.as_deref().unwrap_or_default());
+        let (our, place) = (quoted(&our.path), their.place.as_deref().unwrap_or_default());
         Some(format!(
             "plugins of `{our}` are named by {place}, too: LMCache in PROGRAM starts them a second time; leave LOCATION \
              out, or give PROGRAM an empty LMCACHE_RUNTIME_PLUGIN_LOCATIONS"

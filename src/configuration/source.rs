@@ -3,6 +3,7 @@
 
 use crate::document::{Malformed, Part, Step, Value, json, yaml};
 use crate::error::Error;
+use crate::escape::quoted;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -30,7 +31,7 @@ impl Source {
     pub(super) fn file(path: &OsStr, text: Vec<u8>) -> Source {
         let is_json = Path::new(path).extension().is_some_and(|extension| extension == "json");
         let notation = if is_json { Notation::JsonFile } else { Notation::YamlFile };
-        let name = if path == "-" { "standard input".into() } else { path.to_string_lossy().into_owned() };
+        let name = if path == "-" { "standard input".into() } else { quoted(path) };
         Source { name, notation, text, start: 0 }
     }
 

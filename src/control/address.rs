@@ -45,25 +45,24 @@ impl Address {
     /// is answered, and what is no socket, is left alone.
     ///
     /// # Errors
-    /// Why not, as a sentence about the path.
+    /// Why not, as a clause.
     pub fn listen(path: &Path) -> Result<(Address, UnixListener), String> {
-        let about = |problem: &str| format!("control socket `{}`: {problem}", path.display());
-        let path = std::path::absolute(path).map_err(|error| about(&plain(&error)))?;
+        let path = std::path::absolute(path).map_err(|error| plain(&error))?;
         if path.as_os_str().as_bytes().len() > LONGEST_PATH {
-            return Err(about(&format!("its path is longer than the {LONGEST_PATH} bytes of a socket's")));
+            return Err(format!("its path is longer than the {LONGEST_PATH} bytes of a socket's"));
         }
         let _locked = lock(&path, PATIENCE);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(about(&plain(&error))),
+            Err(error) => return Err(plain(&error)),
             Ok(metadata) if !metadata.file_type().is_socket() => {
-                return Err(about("what stands there is no socket; it is left alone"));
+                return Err("what stands there is no socket; it is left alone".into());
             }
-            Ok(_) => replace_stale(&path).map_err(|problem| about(&problem))?,
+            Ok(_) => replace_stale(&path)?,
         }
-        let listener = sys::with_private_files(|| UnixListener::bind(&path)).map_err(|error| about(&plain(&error)))?;
-        let metadata = fs::symlink_metadata(&path).map_err(|error| about(&plain(&error)))?;
-        listener.set_nonblocking(true).map_err(|error| about(&plain(&error)))?;
+        let listener = sys::with_private_files(|| UnixListener::bind(&path)).map_err(|error| plain(&error))?;
+        let metadata = fs::symlink_metadata(&path).map_err(|error| plain(&error))?;
+        listener.set_nonblocking(true).map_err(|error| plain(&error))?;
         Ok((Address { path, identity: identity(&metadata) }, listener))
     }
 

@@ -6,10 +6,12 @@ use crate::answer::print;
 use crate::cli::{Arguments, Command, Opt};
 use crate::document::{Value, json};
 use crate::error::{Error, plain};
+use crate::escape::quoted;
 use crate::settings::{self, Form, Settings};
 use crate::sys;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a launcher may take to say how it is. It may be busy, but never for long.
@@ -26,7 +28,7 @@ struct Answer {
 /// Usage: nobody is named, or nobody answers. No: the request was not carried out.
 pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
     let form = settings::status_form(arguments)?;
-    let path = path(arguments)?;
+    let socket = socket(arguments)?;
     let names = arguments.operands.clone();
     let request = match command {
         Command::Reload => Request::Reload,
@@ -35,12 +37,13 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
         Command::Restart => Request::Restart(names),
         _ => Request::Status(names),
     };
-    let answer = exchange(&path, &request)?;
+    let answer = exchange(&socket, &request)?;
     let records = answer.records();
+    let limit = sys::terminal_width(io::stdout().as_fd()).unwrap_or(usize::MAX);
     match request {
         Request::Status(_) => {
             let text = match form {
-                Form::Text => table::of_status(&records),
+                Form::Text => table::of_status(&records, limit),
                 Form::Json => answer.text.clone(),
                 Form::Prometheus => prometheus::of_status(&records),
             };
@@ -48,33 +51,46 @@ pub fn ask(command: Command, arguments: &Arguments) -> Result<u8, Error> {
             Ok(u8::from(!records.iter().all(is_well)))
         }
         Request::Reload => print(table::of_reload(&records).as_bytes()),
-        Request::Start(_) | Request::Stop(_) | Request::Restart(_) => print(table::of_plugins(&records).as_bytes()),
+        Request::Start(_) | Request::Stop(_) | Request::Restart(_) => {
+            print(table::of_plugins(&records, limit).as_bytes())
+        }
     }
 }
 
-fn path(arguments: &Arguments) -> Result<PathBuf, Error> {
+/// Where to ask, and how that is called in a message.
+struct Socket {
+    path: PathBuf,
+    name: String,
+}
+
+fn socket(arguments: &Arguments) -> Result<Socket, Error> {
     let given = arguments.value(Opt::Control).map(PathBuf::from);
-    match given.or_else(of_environment) {
-        Some(path) => Ok(path),
-        None => Settings::resolve(arguments)?.control.ok_or_else(|| {
-            Error::Usage(format!("whom to ask? give --control SOCKET, or set {VARIABLE} or `plugin.launcher.control`"))
-        }),
+    if let Some(path) = given.or_else(of_environment) {
+        return Ok(Socket { name: format!("`{}`", quoted(&path)), path });
+    }
+    match Settings::resolve(arguments)?.control {
+        // What the configuration says is not said again.
+        Some((path, place)) => Ok(Socket { path, name: format!("the socket that {place} names") }),
+        None => {
+            let ways = format!("give --control SOCKET, or set {VARIABLE} or `plugin.launcher.control`");
+            Err(Error::Usage(format!("whom to ask? {ways}")))
+        }
     }
 }
 
 /// Sends a request, and waits for the answer. What takes its time, as a stop does, is waited for as long as the launcher
 /// says how it is meanwhile.
-fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
+fn exchange(socket: &Socket, request: &Request) -> Result<Answer, Error> {
     let nobody = |error: &io::Error| {
         Error::Usage(format!(
-            "no launcher answers at `{}`: {}; was it started with --control?",
-            path.display(),
+            "no launcher answers at {}: {}; was it started with --control?",
+            socket.name,
             plain(error)
         ))
     };
-    let silent = || Error::Usage(format!("the launcher at `{}` does not answer", path.display()));
+    let silent = || Error::Usage(format!("the launcher at {} does not answer", socket.name));
     let is_late = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-    let mut stream = sys::connect(path, PATIENCE).map_err(|error| match is_late(&error) {
+    let mut stream = sys::connect(&socket.path, PATIENCE).map_err(|error| match is_late(&error) {
         true => silent(),
         false => nobody(&error),
     })?;
@@ -85,7 +101,7 @@ fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
         if matches!(request, Request::Status(_)) {
             return Err(silent());
         }
-        if let Err(silent @ Error::Usage(_)) = exchange(path, &Request::Status(Vec::new())) {
+        if let Err(silent @ Error::Usage(_)) = exchange(socket, &Request::Status(Vec::new())) {
             return Err(silent);
         }
     }
@@ -98,8 +114,8 @@ fn exchange(path: &Path, request: &Request) -> Result<Answer, Error> {
         (Some(Value::Bool(true)), _) => Ok(Answer { text }),
         (Some(Value::Bool(false)), Some(Value::String(problem))) => Err(Error::No(problem.to_string())),
         _ => Err(Error::Usage(format!(
-            "the launcher at `{}` has not answered: it has ended, or is another user's",
-            path.display()
+            "the launcher at {} has not answered: it has ended, or is another user's",
+            socket.name
         ))),
     }
 }

@@ -4,11 +4,14 @@ use crate::columns::columns;
 use crate::document::Value;
 use crate::escape;
 
+/// Between columns.
+const GAP: usize = 2;
 const HEADINGS: [&str; 7] = ["PLUGIN", "STATE", "PID", "UP", "RESTARTS", "LAST END", "LINES"];
 
-/// The plugins in columns, and what the launcher says of itself.
-pub fn of_status(records: &[Value<'_>]) -> String {
-    let mut text = of_plugins(records);
+/// The plugins in columns, and what the launcher says of itself. Lines are at most `limit` columns wide, where that can
+/// be: a name that leaves no room for the rest stands above it.
+pub fn of_status(records: &[Value<'_>], limit: usize) -> String {
+    let mut text = of_plugins(records, limit);
     for launcher in records.iter().filter(|record| record.get("plugin").is_none()) {
         text += &format!(
             "launcher {}, pid {}, up {}",
@@ -25,23 +28,31 @@ pub fn of_status(records: &[Value<'_>]) -> String {
 }
 
 /// The plugins alone. What was asked for and needed nothing is said behind the row.
-pub fn of_plugins(records: &[Value<'_>]) -> String {
+pub fn of_plugins(records: &[Value<'_>], limit: usize) -> String {
     let plugins: Vec<&Value<'_>> = records.iter().filter(|record| record.get("plugin").is_some()).collect();
     if plugins.is_empty() {
         return String::new();
     }
     let mut rows = vec![HEADINGS.map(String::from)];
     rows.extend(plugins.iter().map(|plugin| row(plugin)));
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| rows.iter().map(|row| columns(row[column].as_bytes())).max().unwrap_or(0))
-        .collect();
+    let widest = |column: usize, most: usize| {
+        let widths = rows.iter().map(|row| columns(row[column].as_bytes()));
+        widths.filter(|&width| width <= most).max().unwrap_or(0)
+    };
+    let mut widths: Vec<usize> = (0..HEADINGS.len()).map(|column| widest(column, usize::MAX)).collect();
+    let rest: usize = widths[1..].iter().map(|width| GAP + width).sum();
+    widths[0] = widest(0, limit.saturating_sub(rest).max(HEADINGS[0].len()));
     let notes = plugins.iter().map(|plugin| word(plugin, "note"));
     let mut text = String::new();
     for (row, note) in rows.iter().zip([String::new()].into_iter().chain(notes)) {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width - columns(cell.as_bytes()) + 2));
+            let padding = width.checked_sub(columns(cell.as_bytes())).unwrap_or_else(|| {
+                line.push('\n');
+                *width
+            });
+            line.extend(std::iter::repeat_n(' ', padding + GAP));
         }
         line.push_str(&note);
         text.push_str(line.trim_end());
@@ -60,7 +71,7 @@ pub fn of_reload(records: &[Value<'_>]) -> String {
 
 fn row(plugin: &Value<'_>) -> [String; 7] {
     let mut name = Vec::new();
-    escape::name(word(plugin, "plugin").as_bytes(), &mut name);
+    escape::name(word(plugin, "plugin").as_bytes(), true, &mut name);
     let last = match (plugin.get("code"), plugin.get("signal")) {
         (Some(_), _) => format!("status {}", word(plugin, "code")),
         (None, Some(_)) => format!("signal {}", word(plugin, "signal")),
@@ -125,7 +136,12 @@ mod tests {
                         all_a.sh  running  12   1m 1s  0         -         3\n\
                         é.py      failed   -    -      2         status 3  0      x\n\
                         launcher 0.1.0, pid 7, up 1d 2h, PROGRAM has pid 9\n";
-        assert_eq!(of_status(&records), expected);
+        assert_eq!(of_status(&records, 80), expected);
+        let narrow = "PLUGIN  STATE    PID  UP     RESTARTS  LAST END  LINES\n\
+                      all_a.sh\n        running  12   1m 1s  0         -         3\n\
+                      é.py    failed   -    -      2         status 3  0      x\n\
+                      launcher 0.1.0, pid 7, up 1d 2h, PROGRAM has pid 9\n";
+        assert_eq!(of_status(&records, 55), narrow);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Frame {
     /// `[NAME] line`, `[NAME]+ continuation`.
     fn text(name: &OsStr, number: PluginId, look: &Look) -> Frame {
         let mut label = b"[".to_vec();
-        escape::name(name.as_bytes(), &mut label);
+        escape::name(name.as_bytes(), look.is_terminal, &mut label);
         label.push(b']');
         let padding = vec![b' '; look.label_width.saturating_sub(columns(&label))];
         let (on, off): (&[u8], &[u8]) =
@@ -75,8 +75,9 @@ impl Frame {
 
 /// The colours of labels, one after another. Red and yellow are those of problems.
 const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[35m", b"\x1b[34m", b"\x1b[96m", b"\x1b[92m"];
+/// With what a change of colours begins: ESC, or CSI in one byte, which in UTF-8 is the second of U+009B.
+const ESCAPES: [u8; 2] = [0x1b, 0x9b];
 /// How a terminal gets its own colours back.
-const ESCAPE: u8 = 0x1b;
 const RESET: &[u8] = b"\x1b[0m";
 /// How a record in JSON begins: with its time.
 const TIME_BEGINS: &[u8] = b"{\"time\":\"";
@@ -118,7 +119,7 @@ impl Lines for Framed<'_> {
         let Framed { frame, sink, .. } = self;
         let before = if piece.is_continuation { &frame.before_continuation } else { &frame.before };
         match frame.format {
-            Format::Text if frame.has_resets && line.contains(&ESCAPE) => {
+            Format::Text if frame.has_resets && line.iter().any(|byte| ESCAPES.contains(byte)) => {
                 sink.push(&[before.bytes(), line, RESET, TEXT_ENDS]);
             }
             Format::Text => sink.push(&[before.bytes(), line, TEXT_ENDS]),
@@ -181,11 +182,9 @@ mod tests {
     use super::*;
     use crate::lines::Splitter;
     use crate::log::sink::LARGE_BUFFER;
+    use crate::notice::tests::LOOK;
     use std::io::{self, Read};
     use std::thread;
-
-    const LOOK: Look =
-        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
     /// What comes out for a stream that comes in chunks of this size, and how many lines that were.
     fn framed(frame: &mut Frame, stream: &[u8], chunk: usize) -> (Vec<u8>, u64) {

@@ -45,6 +45,8 @@ pub enum Order {
 /// See the module.
 pub struct Queue {
     pub look: Look,
+    /// The same of what goes to standard error instead.
+    pub look_of_errors: Look,
     /// A byte is in the pipe that wakes the thread.
     pub is_woken: bool,
     /// A report of the plugins' states is among the orders.
@@ -71,6 +73,7 @@ impl Queue {
     pub fn new(look: Look) -> Queue {
         Queue {
             look,
+            look_of_errors: look,
             is_woken: false,
             has_status: false,
             has_orders: Arc::default(),
@@ -126,12 +129,11 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::log::Stream;
+    use crate::notice::tests::LOOK;
 
     #[test]
     fn what_waits_for_a_stalled_reader_is_bounded_and_what_is_dropped_is_counted() {
-        let look =
-            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-        let mut queue = Queue::new(look);
+        let mut queue = Queue::new(LOOK);
         let record = [&[b'x'; 1023][..], b"\n"].concat();
         for _ in 0..2 * MOST_WAITING / record.len() {
             queue.push(Order::Write(record.clone()));
@@ -147,9 +149,7 @@ mod tests {
 
     #[test]
     fn a_few_records_are_little_and_a_pipe_is_not() {
-        let look =
-            Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-        let mut queue = Queue::new(look);
+        let mut queue = Queue::new(LOOK);
         assert!(queue.is_little());
         queue.push(Order::Write(vec![b'x'; 4095]));
         queue.push(Order::Settle { plugin: 1, time: Timestamp::default(), record: b"\n".to_vec() });
@@ -166,15 +166,14 @@ mod tests {
             stream: Stream::Merged,
             counters: Arc::default(),
         };
-        let frame = Frame::new(&source, &look);
+        let frame = Frame::new(&source, &LOOK);
         queue.push(Order::Follow { token: 1, source, frame });
         assert!(!queue.is_little());
     }
 
     #[test]
     fn a_report_of_states_is_pending_until_it_is_taken() {
-        let look = Look { format: Format::Json, is_quiet: true, is_terminal: false, has_colour: false, label_width: 0 };
-        let mut queue = Queue::new(look);
+        let mut queue = Queue::new(LOOK);
         assert!(!queue.has_status);
         for order in [Order::Write(b"a\n".to_vec()), Order::Finish { time: Timestamp::default() }] {
             queue.push(order);
@@ -192,8 +191,7 @@ mod tests {
     #[test]
     fn only_records_that_show_the_time_ask_for_it() {
         for (format, shows) in [(Format::Text, false), (Format::Json, true)] {
-            let look = Look { format, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-            let mut queue = Queue::new(look);
+            let mut queue = Queue::new(Look { format, ..LOOK });
             assert_eq!(queue.now() != Timestamp::default(), shows, "{format:?}");
             assert_eq!(queue.take().time != Timestamp::default(), shows, "{format:?}");
         }

@@ -1,12 +1,11 @@
 //! The handle: who writes what is said, and when. Whether a thread is to be had is seen from outside.
 
 use super::*;
+use crate::notice::tests::LOOK;
 use crate::sys::{Change, Interest};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-const LOOK: Look =
-    Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 /// How long a busy machine may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 const STOPPED: &str = "[launcher] stopped\n";
@@ -78,7 +77,7 @@ fn a_little_is_said_without_a_thread() {
     log.say(&Notice::Stopped);
     assert_ends(&log);
     assert_next(&logged, STOPPED);
-    assert!(!log.is_running.get());
+    assert_eq!(log.stage.get(), Stage::Without);
 }
 
 #[test]
@@ -106,7 +105,7 @@ fn much_and_what_finds_no_room_is_said_by_a_thread() {
             format!("[launcher] warning: {reason}\n")
         };
         log.begin();
-        assert!(log.is_running.get());
+        assert_eq!(log.stage.get(), Stage::Begun);
         logged.read_exact(&mut filling).unwrap();
         assert_next(&logged, &expected);
         // It goes on for the thread.
@@ -125,9 +124,9 @@ fn much_and_what_finds_no_room_is_said_by_a_thread() {
 #[test]
 fn a_thread_that_was_wanted_is_tried_again() {
     let (log, _logged) = log(LOOK);
-    log.is_wanted.set(true);
+    log.stage.set(Stage::Wanted);
     log.begin();
-    assert!(log.is_running.get());
+    assert_eq!(log.stage.get(), Stage::Begun);
     assert_ends(&log);
 }
 
@@ -138,7 +137,7 @@ fn pipes_are_read_by_a_thread_until_their_plugins_end() {
     log.follow(first);
     log.follow(second);
     log.begin();
-    assert!(log.is_running.get());
+    assert_eq!(log.stage.get(), Stage::Begun);
     one.write_all(b"one\n").unwrap();
     assert_next(&logged, "[1] one\n");
     two.write_all(b"two\n").unwrap();

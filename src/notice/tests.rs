@@ -2,7 +2,8 @@
 
 use super::*;
 
-const LOOK: Look =
+/// Text for whoever reads a pipe.
+pub const LOOK: Look =
     Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
 /// What stands around the words of a notice on a terminal with colours.

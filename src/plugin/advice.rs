@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::name::{Identity, RoleScope, Scope, WorkerScope};
 use super::permissions::writable_by_others;
 use super::program::find_program;
+use crate::escape::quoted;
 
 /// Adds to an entry what only `check` says.
 pub fn advise(entry: &mut Entry, candidate: &Candidate, scope: &Scope, identity: &Identity) {
@@ -12,10 +13,10 @@ pub fn advise(entry: &mut Entry, candidate: &Candidate, scope: &Scope, identity:
     first_line(candidate, advice);
     if let Some(meant) = &scope.meant {
         let wrong = match &scope.role {
-            RoleScope::Unknown(part) => format!("`{part}` is no role"),
+            RoleScope::Unknown(part) => format!("`{}` is no role", quoted(part)),
             RoleScope::Everywhere | RoleScope::Role(_) => "the name has no role, so that it runs everywhere".into(),
         };
-        advice.push(format!("{wrong}; did you mean `{meant}`?"));
+        advice.push(format!("{wrong}; did you mean `{}`?", quoted(meant)));
     }
     match &scope.worker {
         WorkerScope::Id(id) if *id >= identity.worker_count => {

@@ -7,6 +7,7 @@ use super::interpreter;
 use super::name::{self, Identity, Nature};
 use super::program::find_program;
 use super::search::{self, Met, Refusal};
+use crate::escape::quoted;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -65,7 +66,7 @@ fn decide(candidate: &mut Candidate, reason: String, seen: &mut Seen) -> Entry {
     let metadata = &candidate.opened.metadata;
     let file = (metadata.dev(), metadata.ino());
     if let Some((_, first)) = seen.iter().find(|(known, _)| *known == file) {
-        let first = first.display();
+        let first = quoted(first);
         let mut entry = Entry::skip(path, format!("the same file as {first}, which comes first and runs"));
         let advice = format!("the same file as {first}, which comes first: it runs once, by that name; remove one");
         entry.advice.push(advice);

@@ -1,7 +1,8 @@
 //! The first line of a plugin, and the command that runs it. Pure: which programs exist is asked through a closure.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use crate::escape::quoted;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// How many bytes of a file its first line is looked for in. The kernel reads 256; env -S lines can be longer.
@@ -105,7 +106,7 @@ pub fn resolve(
                 let argument = argument.clone().map(OsString::from_vec);
                 return Ok(Interpreter { words: [path.into()].into_iter().chain(argument).collect(), warning: None });
             }
-            Err(problem) => Some(format!("interpreter `{}` {problem}", String::from_utf8_lossy(program))),
+            Err(problem) => Some(format!("interpreter `{}` {problem}", quoted(OsStr::from_bytes(program)))),
         },
         None => None,
     };
@@ -114,7 +115,7 @@ pub fn resolve(
     match (found, missing) {
         (Some(path), None) => Ok(Interpreter { words: vec![path.into()], warning: None }),
         (Some(path), Some(missing)) => {
-            let warning = Some(format!("{missing}, using {}", path.display()));
+            let warning = Some(format!("{missing}, using {}", quoted(&path)));
             Ok(Interpreter { words: vec![path.into()], warning })
         }
         (None, Some(missing)) => Err(missing + &nor(candidates)),

@@ -3,6 +3,7 @@
 use super::program::find_program;
 use crate::configuration::Location;
 use crate::error::{Error, plain};
+use crate::escape::quoted;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +26,7 @@ pub fn explain(location: &Location, error: &io::Error) -> String {
     if !text.starts_with(b"/")
         && let Ok(directory) = std::env::current_dir()
     {
-        problem.push_str(&format!("; it is relative to the working directory `{}`", directory.display()));
+        problem.push_str(&format!("; it is relative to the working directory `{}`", quoted(directory)));
     }
     problem
 }
@@ -42,7 +43,7 @@ pub fn refuse_program(operands: &[OsString]) -> Result<(), Error> {
     };
     let Some(index) = operands.iter().position(|word| is_program(&word)) else { return Ok(()) };
     let words = operands[index..].join(OsStr::new(" "));
-    let (word, words) = (operands[index].display(), words.display());
+    let (word, words) = (quoted(&operands[index]), quoted(&words));
     Err(Error::Usage(format!("`{word}` is a program and no location here; did you mean `-- {words}`?")))
 }
 

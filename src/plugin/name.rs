@@ -1,6 +1,7 @@
 //! What a file name says: where a plugin runs, `<ROLE>[_<WORKER_ID>][_<DESCRIPTION>].<EXTENSION>`, and what is none, such
 //! as a backup, a copy or a part of a package. Pure.
 
+use crate::escape::quoted;
 use crate::nearest::nearest;
 
 /// The label of the launcher's own records. No plugin has it: one that is called so keeps its directory.
@@ -197,18 +198,20 @@ impl Scope {
         match &self.role {
             RoleScope::Everywhere => {}
             RoleScope::Role(wanted) if wanted.eq_ignore_ascii_case(role) || *wanted == role.to_ascii_lowercase() => {}
-            RoleScope::Role(wanted) => return Err(format!("for role {wanted}; this is {role}")),
+            RoleScope::Role(wanted) => {
+                return Err(format!("for role {}; this is {}", quoted(wanted), quoted(role)));
+            }
             RoleScope::Unknown(wanted) => {
                 let hint = match &self.meant {
-                    Some(meant) => format!("did you mean `{meant}`?"),
+                    Some(meant) => format!("did you mean `{}`?", quoted(meant)),
                     None => "begin the name with `all_` to run it everywhere".into(),
                 };
-                return Err(format!("for role {wanted}; this is {role}; {hint}"));
+                return Err(format!("for role {}; this is {}; {hint}", quoted(wanted), quoted(role)));
             }
         }
         match &self.worker {
             WorkerScope::Every => Ok(match &self.role {
-                RoleScope::Role(wanted) => format!("every {wanted}"),
+                RoleScope::Role(wanted) => format!("every {}", quoted(wanted)),
                 _ => "runs everywhere".into(),
             }),
             WorkerScope::Id(id) if *id == identity.worker_id => Ok(format!("worker id {id}")),

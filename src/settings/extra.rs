@@ -37,7 +37,7 @@ pub(super) struct Extra {
     pub(super) format: Option<Format>,
     pub(super) is_quiet: Option<bool>,
     pub(super) stderr: Option<Stderr>,
-    pub(super) control: Option<PathBuf>,
+    pub(super) control: Option<(PathBuf, String)>,
     pub(super) is_watching: Option<bool>,
     pub(super) default: Override,
     pub(super) policies: Vec<(String, Override)>,
@@ -52,7 +52,7 @@ impl Extra {
         for (key, value) in loaded.extra() {
             let says = |problem: &str| format!("{}: `{key}` {problem}", loaded.place(key));
             if let Some(name) = key.strip_prefix(PREFIX) {
-                match extra.set(name, value) {
+                match extra.set(name, value, || loaded.place(key)) {
                     Ok(true) => {}
                     // As a template leaves it where a value is not set.
                     _ if KEYS.contains(&name) && bare(value).is_empty() && !value.is_collection() => {
@@ -83,7 +83,7 @@ impl Extra {
     }
 
     /// Takes a setting of the launcher itself; false where there is none of that name.
-    fn set(&mut self, name: &str, value: &Value<'_>) -> Result<bool, String> {
+    fn set(&mut self, name: &str, value: &Value<'_>, place: impl Fn() -> String) -> Result<bool, String> {
         match name {
             "restart" => self.default.restart = Some(choose(&bare(value), &RESTARTS)?),
             "grace_period" => self.default.grace_period = Some(duration(&bare(value))?),
@@ -92,7 +92,8 @@ impl Extra {
             "quiet" => self.is_quiet = Some(choose(&bare(value), &SWITCH)?),
             "watch" => self.is_watching = Some(choose(&bare(value), &SWITCH)?),
             "control" => match value {
-                Value::String(path) => self.control = Some(PathBuf::from(&**path)).filter(|_| !path.is_empty()),
+                Value::String(path) if path.is_empty() => self.control = None,
+                Value::String(path) => self.control = Some((PathBuf::from(&**path), place())),
                 other => return Err(format!("takes the path of a socket, not {}", other.kind())),
             },
             "locations" => {}

@@ -132,7 +132,10 @@ fn status_knows_a_form_more() {
 fn extra_config_sets_what_the_command_line_does_not() {
     assert_eq!(with_extra(r#"{"plugin.launcher.format": "json"}"#).format, Format::Json);
     assert_eq!(with_extra(r#"{"plugin.launcher.stderr": "separate"}"#).stderr, Stderr::Separate);
-    assert_eq!(with_extra(r#"{"plugin.launcher.control": "/run/x"}"#).control, Some("/run/x".into()));
+    assert_eq!(
+        with_extra(r#"{"plugin.launcher.control": "/run/x"}"#).control.map(|named| named.0),
+        Some("/run/x".into())
+    );
     assert_eq!(with_extra(r#"{"plugin.launcher.control": ""}"#).control, None);
     assert_eq!(with_extra(r#"{"plugin.launcher.locations": ["x"]}"#).warnings, [""; 0], "the bridge's");
     for (value, expected) in [("true", true), ("false", false), (r#""true""#, true), (r#""false""#, false)] {

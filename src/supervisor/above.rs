@@ -36,6 +36,11 @@ impl Above {
         self.guard
     }
 
+    /// The same while it is there: its number may be another's later.
+    pub fn living_guard(&self) -> Option<Pid> {
+        self.link.as_ref().map(|_| self.guard)
+    }
+
     /// The session in which the guard was started: nobody knows it any more once the guard is gone.
     pub fn callers_session(&self) -> Option<Pid> {
         self.callers_session
@@ -46,17 +51,12 @@ impl Above {
         self.parent.as_ref().and_then(ParentWatch::pid)
     }
 
-    /// The same while it is there: its number may be another's later.
-    pub fn living_guard(&self) -> Option<Pid> {
-        self.link.as_ref().map(|_| self.guard)
-    }
-
     /// Has `epoll` report news.
     ///
     /// # Errors
     /// As epoll_ctl(2) has them.
     pub fn register(&mut self, epoll: &Epoll) -> io::Result<()> {
-        // Another's, if it is gone already: then it is nobody's child that we are, which is looked for in any case.
+        // If it is gone already this may be another process: whose child we are is looked for in any case.
         self.guard_end = sys::pidfd_open(self.guard).ok();
         if let Some(link) = &self.link {
             epoll.add(link.as_fd(), token::LINK)?;

@@ -4,6 +4,7 @@ use super::spawn::LOCATIONS_VARIABLE;
 use crate::configuration::Location;
 use crate::document::{Value, json};
 use crate::error::Error;
+use crate::escape::quoted;
 use crate::settings::Settings;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ pub fn refuse_circle(settings: &Settings) -> Result<(), Error> {
         None => Ok(()),
         Some(location) => Err(Error::Usage(format!(
             "`{}` is run already by a launcher above this one; give other locations",
-            location.path.display()
+            quoted(&location.path)
         ))),
     }
 }

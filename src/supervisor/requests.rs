@@ -5,6 +5,7 @@ use super::lifecycle::{Event, State, Wish};
 use super::plugins::Plugin;
 use crate::control::request::Request;
 use crate::control::server::{Asked, ClientId};
+use crate::escape::quoted;
 use crate::log::PluginId;
 use crate::nearest::nearest;
 use crate::notice::ReloadCounts;
@@ -77,7 +78,8 @@ impl Supervisor {
         let is_plain = |name: &&str| !name.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER);
         let known = self.plugins.values().filter_map(|plugin| plugin.name.to_str().filter(is_plain));
         let near = name.to_str().and_then(|name| nearest(name, known));
-        let name = name.to_string_lossy();
+        let near = near.map(quoted);
+        let name = quoted(name);
         match near {
             Some(near) => format!("there is no plugin `{name}`; did you mean `{near}`?"),
             None if self.plugins.is_empty() => format!("there is no plugin `{name}`: none runs here"),

@@ -232,7 +232,7 @@ unsafe fn set_limit(resource: c_int, limit: &libc::RLimit) -> Result<usize, c_in
 }
 
 /// # Safety
-/// To be called between fork and exec, in memory that is not shared.
+/// To be called between clone and exec, in memory that is not shared.
 unsafe fn write_oom_score(score: i32) {
     let mut text = [0u8; 12];
     let length = decimal(score, &mut text);

@@ -44,7 +44,7 @@ pub fn keep_from_children(number: i32) -> io::Result<()> {
 }
 
 /// Reads once (read(2)). For the path that every line takes: libc's way there is through four functions far apart, of
-/// which a processor that has slept has none at hand.
+/// which a processor that has slept has none at hand. And for who shares our memory, and must leave `errno` alone.
 ///
 /// # Errors
 /// As read(2) has them.
@@ -80,7 +80,7 @@ pub fn write_at_once(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Closes every descriptor of this process but the standard streams and this one (close_range(2), Linux 5.9), for a child
-/// that was forked and must not hold open what others wait for the end of. Nothing of what is closed may be used.
+/// that must not hold open what others wait for the end of. Nothing of what is closed may be used.
 pub fn close_all_but(fd: BorrowedFd<'_>) {
     let kept = fd.as_raw_fd() as usize;
     for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX as usize)] {

@@ -1,7 +1,7 @@
 //! Changes in directories, as the kernel tells them (inotify(7)).
 
 use super::libc::{self, check};
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -62,12 +62,12 @@ impl Inotify {
     /// Tells `note` of what has happened: in which directory, to which name; to the directory itself where that is empty. The
     /// number is -1 where the kernel had to leave something out. What is left is for the next call: who writes there all
     /// the time would never be read to the end.
+    // Else its 16 KiB are in the frame of whoever takes any news.
     #[inline(never)]
     pub fn take(&self, mut note: impl FnMut(WatchId, &[u8])) {
         let mut bytes = [0u8; 16 * 1024];
-        // SAFETY: `bytes` is as long as the count says.
-        let read = unsafe { libc::read(self.0.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>(), bytes.len()) };
-        let Some(mut rest) = usize::try_from(read).ok().and_then(|count| bytes.get(..count)) else { return };
+        let read = super::read(self.0.as_fd(), &mut bytes);
+        let Some(mut rest) = read.ok().and_then(|count| bytes.get(..count)) else { return };
         // struct inotify_event: wd, mask, cookie, len, and a name of so many bytes, filled up with NUL.
         while let Some((head, behind)) = rest.split_first_chunk::<16>() {
             let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);

@@ -60,9 +60,6 @@ pub const O_WRONLY: c_int = 1;
 pub const POLLIN: c_short = 1;
 pub const POLLOUT: c_short = 4;
 pub const POLLRDHUP: c_short = 0x2000;
-pub const EPOLLIN: u32 = 1;
-pub const EPOLLOUT: u32 = 4;
-pub const EPOLLRDHUP: u32 = 0x2000;
 pub const AF_UNIX: c_ushort = 1;
 pub const SOCK_STREAM: c_int = 1;
 pub const SOL_SOCKET: c_int = 1;
@@ -148,7 +145,6 @@ unsafe extern "C" {
     pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int;
     pub fn connect(fd: c_int, address: *const SocketAddress, length: c_uint) -> c_int;
     pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut c_uint) -> c_int;
-    pub fn kill(pid: c_int, signal: c_int) -> c_int;
     pub fn waitid(kind: c_int, id: c_uint, info: *mut c_void, options: c_int) -> c_int;
     pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
     pub fn getauxval(kind: c_ulong) -> c_ulong;
@@ -166,7 +162,6 @@ unsafe extern "C" {
     pub fn flock(fd: c_int, operation: c_int) -> c_int;
     pub fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
-    pub fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize;
     pub fn _exit(status: c_int) -> !;
     pub fn getrlimit(resource: c_int, limit: *mut RLimit) -> c_int;
     pub fn setrlimit(resource: c_int, limit: *const RLimit) -> c_int;

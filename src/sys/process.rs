@@ -1,9 +1,9 @@
-//! Processes: their making, their groups, their ends.
+//! Processes: their making, their groups, their ends, and what this one was executed with.
 
 use super::libc::{self, check};
 use super::raw::{self, call};
 use super::signal;
-use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -20,25 +20,23 @@ pub enum Fork {
 /// Forks this process (fork(2)) into a child whose end sends it SIGCONT instead of SIGCHLD (clone(2), "the child
 /// termination signal"): it is heard even if this process is stopped. [`reap`] finds such a child like any other.
 ///
-/// To be called before any thread exists: only the calling thread lives on in the child. libc is not told, so that the child must not call what needs its thread id, such as raise(3).
+/// To be called before any thread exists: only the calling thread lives on in the child. libc is not told, so that the
+/// child must not call what needs its thread id, such as raise(3).
 ///
 /// # Errors
 /// EAGAIN and ENOMEM, as clone(2) has them.
 pub fn fork_heard_when_stopped() -> io::Result<Fork> {
-    let none: c_ulong = 0;
-    let clone = |signal: c_ulong| {
-        // SAFETY: without a stack and flags the child goes on here, in a copy of this process; that has one thread, so that
-        // no lock can be held by another.
-        check(unsafe { libc::syscall(raw::CLONE as c_long, signal, none, none, none, none) } as c_int)
-    };
-    let started = clone(signal::CONT as c_ulong).or_else(|error| match error.raw_os_error() {
+    // SAFETY: without a stack and flags the child goes on here, in a copy of this process; that has one thread, so that
+    // no lock can be held by another.
+    let clone = |signal: i32| unsafe { call(raw::CLONE, [signal as usize, 0, 0, 0, 0]) };
+    let started = match clone(signal::CONT) {
         // User-mode emulators know SIGCHLD alone.
-        Some(libc::EINVAL) => clone(signal::CHLD as c_ulong),
-        _ => Err(error),
-    });
-    match started? {
+        Err(libc::EINVAL) => clone(signal::CHLD),
+        started => started,
+    };
+    match started.map_err(io::Error::from_raw_os_error)? {
         0 => Ok(Fork::Child),
-        pid => Ok(Fork::Parent(pid)),
+        pid => Ok(Fork::Parent(pid as Pid)),
     }
 }
 
@@ -236,10 +234,10 @@ pub fn die_of(number: i32) {
 /// The mark that a process inherited; `None` where it has none, is another user's, or has gone.
 pub fn mark_of(pid: Pid) -> Option<Mark> {
     let mut limit = libc::RLimit { soft: u64::MAX, hard: u64::MAX };
-    let nothing: *const libc::RLimit = ptr::null();
+    let arguments = [pid as usize, libc::RLIMIT_RTTIME as usize, 0, &raw mut limit as usize, 0];
     // SAFETY: `limit` is valid for the call; nothing is set.
-    let result = unsafe { libc::syscall(raw::PRLIMIT64 as c_long, pid, libc::RLIMIT_RTTIME, nothing, &mut limit) };
-    (result == 0 && limit.soft >> 62 == 0b10).then_some(Mark(limit.soft))
+    let result = unsafe { call(raw::PRLIMIT64, arguments) };
+    (result.is_ok() && limit.soft >> 62 == 0b10).then_some(Mark(limit.soft))
 }
 
 /// What tells the processes of one run of a plugin from all others on the machine.

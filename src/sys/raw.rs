@@ -1,4 +1,5 @@
-//! System calls without libc, which would leave the error of each in `errno`: who shares our memory shares that as well. An error is the number that the kernel returned.
+//! System calls without libc, which would leave the error of each in `errno`: who shares our memory shares that as well.
+//! An error is the number that the kernel returned.
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
@@ -158,10 +159,11 @@ pub unsafe fn write_and_exit(fd: c_int, word: *const c_int) -> ! {
     unsafe {
         asm!(
             "syscall",
-            "mov eax, 231",
+            "mov eax, {exit}",
             "mov edi, 127",
             "syscall",
             "ud2",
+            exit = const EXIT_GROUP,
             in("rax") WRITE, in("rdi") fd as usize, in("rsi") word, in("rdx") 4usize, options(noreturn)
         )
     }
@@ -170,10 +172,11 @@ pub unsafe fn write_and_exit(fd: c_int, word: *const c_int) -> ! {
     unsafe {
         asm!(
             "svc 0",
-            "mov x8, #94",
+            "mov x8, #{exit}",
             "mov x0, #127",
             "svc 0",
             "brk #1",
+            exit = const EXIT_GROUP,
             in("x8") WRITE, in("x0") fd as usize, in("x1") word, in("x2") 4usize, options(noreturn)
         )
     }

@@ -177,7 +177,7 @@ pub fn deliver(number: i32, is_due: impl FnOnce() -> bool) {
     unsafe {
         let mut before = libc::SigSet::EMPTY;
         libc::signal(number, libc::SIG_DFL);
-        libc::kill(std::process::id() as c_int, number);
+        let _ = super::kill(super::own_pid(), number);
         if !is_due() {
             // Ignored, it is no longer pending.
             libc::signal(number, libc::SIG_IGN);

@@ -44,11 +44,11 @@ impl Stack {
         let end = self.0.wrapping_byte_add(Stack::SIZE);
         // SAFETY: as the caller has it; the end of pages is a multiple of sixteen.
         let start = |shared| unsafe { raw::start(signal::CHLD as usize | shared, end, entry, argument) };
-        let started = match if shares_memory { start(libc::CLONE_VM) } else { start(0) } {
+        let started = start(if shares_memory { libc::CLONE_VM } else { 0 }).or_else(|errno| match errno {
             // User-mode emulators and filters of system calls know memory that is shared by threads alone.
-            Err(libc::EINVAL | libc::ENOSYS | libc::EPERM) if shares_memory => start(0),
-            started => started,
-        };
+            libc::EINVAL | libc::ENOSYS | libc::EPERM if shares_memory => start(0),
+            errno => Err(errno),
+        });
         started.map(|pid| pid as Pid).map_err(io::Error::from_raw_os_error)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::libc::{self, check};
 use super::raw::{self, call};
-use std::ffi::c_int;
+use std::ffi::{c_int, c_short};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -122,13 +122,17 @@ pub enum Interest {
 }
 
 impl Interest {
-    fn polled(self, fd: BorrowedFd<'_>) -> libc::PollFd {
-        let events = match self {
+    /// As both poll(2) and epoll_ctl(2) have it. The end of the other side is told in any case.
+    fn events(self) -> c_short {
+        match self {
             Interest::Readable => libc::POLLIN,
             Interest::HangUp => libc::POLLRDHUP,
             Interest::Writable => libc::POLLOUT,
-        };
-        libc::PollFd { fd: fd.as_raw_fd(), events, revents: 0 }
+        }
+    }
+
+    fn polled(self, fd: BorrowedFd<'_>) -> libc::PollFd {
+        libc::PollFd { fd: fd.as_raw_fd(), events: self.events(), revents: 0 }
     }
 }
 
@@ -157,13 +161,7 @@ impl Epoll {
     /// # Errors
     /// As [`Epoll::add`], and EPERM for what cannot be waited for, such as a file.
     pub fn watch(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
-        // The end of the other side is told in any case.
-        let events = match interest {
-            Interest::Readable => libc::EPOLLIN,
-            Interest::HangUp => libc::EPOLLRDHUP,
-            Interest::Writable => libc::EPOLLOUT,
-        };
-        let mut event = libc::EpollEvent { events, data: token };
+        let mut event = libc::EpollEvent { events: interest.events() as u32, data: token };
         // SAFETY: `event` is valid for the call.
         check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) }).map(drop)
     }

@@ -42,6 +42,7 @@ mod slow;
 mod starting;
 mod status;
 mod stop;
+mod takeover;
 mod terminal;
 mod watch;
 mod witness;

@@ -275,7 +275,7 @@ fn the_notation_of_a_file() {
         ),
         (
             "a: !secret x\n",
-            "lmcache.yaml:1:4: unknown tag `!secret`: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs",
+            "lmcache.yaml:1:4: unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs, or quotes around a value that begins with `!`",
         ),
         ("a: 2024-01-01\n", "lmcache.yaml:1:4: a date is no JSON: expected the text in quotes"),
         ("[plugins]\n", "lmcache.yaml:1:1: the configuration is a list, not a mapping of `key: value`"),

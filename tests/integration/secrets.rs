@@ -24,9 +24,10 @@ fn damaged(document: &str) -> Vec<String> {
         let (before, after) = (&document[..index], &document[index + char.len_utf8()..]);
         found.push([before, after].concat());
     }
-    // An exclamation mark makes a tag, which is no value and named.
-    let signs =
-        ["*", "&", "@", "%", "`", "|", ">", "\"", "'", "- ", "? ", "{", "[", "}", "]", ": ", "<<: ", "\t", "\u{1}"];
+    let signs = [
+        "*", "!", "!!", "!<", "&", "@", "%", "`", "|", ">", "\"", "'", "- ", "? ", "{", "[", "}", "]", ": ", "<<: ",
+        "\t", "\u{1}",
+    ];
     for (number, (index, _)) in document.match_indices(SECRET).enumerate() {
         let (before, after) = document.split_at(index);
         for (sign, other) in signs.iter().zip(0..) {
@@ -36,6 +37,7 @@ fn damaged(document: &str) -> Vec<String> {
         }
         found.push([before, "\n", after].concat());
         found.push([before, "\\x", after].concat());
+        found.push([before, "!", SECRET, "!", after].concat());
         found.push(before.to_owned());
     }
     let lines: Vec<&str> = document.split_inclusive('\n').collect();
@@ -73,6 +75,24 @@ fn no_command_quotes_a_value() {
             _ => sandbox.launcher(["check", "plugins"]).env("LMCACHE_PLUGIN_CONFIG", document),
         };
         assert_kept(&other.output(), document);
+    }
+}
+
+#[test]
+fn a_socket_that_the_configuration_names_is_told_by_its_place() {
+    let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\n")]);
+    sandbox.write("lmcache.yaml", "extra_config:\n  plugin.launcher.control: nowhere/hunter2\n");
+    let place = "that lmcache.yaml:2:28 names: No such file or directory";
+    for (arguments, status) in [
+        (&["run", "plugins", "--config", "lmcache.yaml"][..], 2),
+        (&["run", "plugins", "--config", "lmcache.yaml", "--", "true"], 0),
+        (&["status", "--config", "lmcache.yaml"], 2),
+        (&["stop", "all_x.sh", "--config", "lmcache.yaml"], 2),
+    ] {
+        let done = sandbox.launcher(arguments).output();
+        assert_eq!(done.status.code(), Some(status), "{arguments:?}: {}", done.stderr);
+        assert!((done.text() + &done.stderr).contains(place), "{arguments:?}: {}", done.stderr);
+        assert_kept(&done, "a socket");
     }
 }
 

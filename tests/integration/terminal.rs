@@ -1,5 +1,7 @@
 //! On a terminal: Ctrl-C, job control, colours and widths.
 
+mod names;
+
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
@@ -208,7 +210,7 @@ fn labels_are_aligned_by_the_columns_that_they_take() {
 
 #[test]
 fn what_a_plugin_leaves_coloured_ends_with_its_line() {
-    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nprintf '\\033[41mred\\nplain\\n'\n")]);
+    let sandbox = Sandbox::with([("all_a.sh", "#!/bin/sh\nprintf '\\033[41mred\\nplain\\n\\302\\23342mgreen\\n'\n")]);
     for (name, value) in [("NO_COLOR", ""), ("NO_COLOR", "1")] {
         let launch = on_terminal(&sandbox, 80, &[crate::sandbox::LAUNCHER, "run", "--quiet", "plugins"]);
         let text = launch.env(name, value).output().text();
@@ -216,9 +218,11 @@ fn what_a_plugin_leaves_coloured_ends_with_its_line() {
         assert!(line.trim_end().ends_with("\u{1b}[41mred\u{1b}[0m"), "{line:?}");
         let line = text.lines().find(|line| line.contains("plain")).expect("a line");
         assert!(line.trim_end().ends_with(" plain"), "{line:?}");
+        let line = text.lines().find(|line| line.contains("green")).expect("a line");
+        assert!(line.trim_end().ends_with("\u{9b}42mgreen\u{1b}[0m"), "{line:?}");
     }
     let piped = sandbox.launcher(["run", "--quiet", "plugins"]).output().text();
-    assert_eq!(piped, "[all_a.sh] \u{1b}[41mred\n[all_a.sh] plain\n");
+    assert_eq!(piped, "[all_a.sh] \u{1b}[41mred\n[all_a.sh] plain\n[all_a.sh] \u{9b}42mgreen\n");
 }
 
 #[test]
@@ -360,7 +364,7 @@ fn a_launcher_whose_terminal_hangs_up_stops_unless_it_was_told_to_ignore_that() 
         let sandbox = Sandbox::with([("all_x.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n")]);
         let grace_period = if told == "held" { "0.3" } else { "20" };
         let command = ["-c", hang_up, told, crate::sandbox::LAUNCHER, "run", "--grace-period", grace_period, "plugins"];
-        let done = sandbox.command("python3", command).env("HOLD", crate::lifetime::HOLD).output();
+        let done = sandbox.command("python3", command).env("HOLD", crate::takeover::HOLD).output();
         // Where the supervisor does not answer it is killed.
         let status = if reason.is_none() { "137\n" } else { "0\n" };
         assert_eq!(done.text(), status, "{told}: {}", done.stderr);

@@ -150,7 +150,8 @@ impl<'a> Composer<'a> {
                 Kind::Tag { handle: None, suffix } => head.tag = Some(Tag::named(&suffix)),
                 Kind::Tag { handle: Some(handle), suffix } => {
                     let Some((_, prefix)) = self.handles.iter().find(|(name, _)| *name == handle) else {
-                        return self.refuse(offset, &["no `%TAG` declares the handle `", handle, "`"].concat());
+                        // Which one is not said: it may be a value that wants quotes.
+                        return self.refuse(offset, "no `%TAG` declares the handle with which this tag begins");
                     };
                     head.tag = Some(Tag::named(&[prefix, &*suffix].concat()));
                 }

@@ -189,13 +189,11 @@ impl<'a, 'n> Constructor<'a, 'n> {
         }
     }
 
-    /// A tag is no value: it is named.
+    /// What is read as a tag may be a value that wants quotes: it is not named.
     #[cold]
     fn refuse_tag<T>(&self, node: &Node) -> Result<T> {
-        let mut words = self.text[node.offset()..].split_ascii_whitespace();
-        let tag = words.find(|word| word.starts_with('!')).unwrap_or_default();
         let known = "expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs";
-        self.refuse(node, &format!("unknown tag `{tag}`: {known}"))
+        self.refuse(node, &format!("unknown tag: {known}, or quotes around a value that begins with `!`"))
     }
 
     #[cold]

@@ -80,8 +80,12 @@ fn plain_scalars_have_the_types_of_yaml_1_1() {
         ("a: =", "1:4: `=` stands for no value: expected the text in quotes"),
         ("!!set {a}", "1:1: a set is no JSON: expected a list"),
         ("!!binary aGk=", "1:1: binary data is no JSON: expected a string"),
-        ("!x a", "1:1: unknown tag `!x`: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs"),
-        ("!x!y a", "1:1: no `%TAG` declares the handle `!x!`"),
+        (
+            "!x a",
+            "1:1: unknown tag: expected one of !!str !!int !!float !!bool !!null !!seq !!map !!omap !!pairs, \
+             or quotes around a value that begins with `!`",
+        ),
+        ("!x!y a", "1:1: no `%TAG` declares the handle with which this tag begins"),
     ]);
 }
 

@@ -89,13 +89,11 @@ impl Pump {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{self, follow, pipe};
     use super::super::*;
-    use crate::log::frame::Frame;
-    use crate::log::{Source, Stream};
+    use crate::log::Stream;
+    use crate::notice::tests::LOOK;
     use std::io::{BufRead, BufReader, PipeWriter, Write};
-
-    const LOOK: Look =
-        Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
     /// A pump that works on a thread of its own and has one pipe, and its other ends.
     struct Bench {
@@ -115,27 +113,12 @@ mod tests {
         }
     }
 
-    /// Has a pipe followed, and returns its other end.
-    fn follow(queue: &Mutex<Queue>, epoll: &Epoll, token: u64, name: &str) -> PipeWriter {
-        let (pipe, plugin) = io::pipe().unwrap();
-        let (pipe, counters) = (Arc::new(pipe), Arc::default());
-        let source = Source { plugin: 7, name: name.into(), pipe: Arc::clone(&pipe), stream: Stream::Merged, counters };
-        let frame = Frame::new(&source, &LOOK);
-        queue.lock().unwrap().push(Order::Follow { token, source, frame });
-        sys::set_nonblocking(pipe.as_fd()).unwrap();
-        epoll.add(pipe.as_fd(), token).unwrap();
-        plugin
-    }
-
     impl Bench {
         fn new() -> Bench {
-            let queue = Arc::new(Mutex::new(Queue::new(LOOK)));
-            let (woken, wake) = io::pipe().unwrap();
-            let (logged, output) = io::pipe().unwrap();
-            sys::set_nonblocking(logged.as_fd()).unwrap();
-            let epoll = Arc::new(Epoll::new().unwrap());
-            let pump = Pump::new(Arc::clone(&queue), woken, Arc::clone(&epoll), output.into(), LOOK).unwrap();
-            let plugin = follow(&queue, &epoll, WAKE + 1, "x");
+            let mut bench = tests::Bench::new(Format::Text);
+            let (_, plugin) = bench.plugin(1, Stream::Merged, false);
+            let tests::Bench { pump, queue, wake, logged, .. } = bench;
+            let epoll = Arc::clone(&pump.epoll);
             let works = thread::spawn(move || pump.run());
             Bench { plugin, epoll, queue, wake, logged: BufReader::new(logged), works }
         }
@@ -186,7 +169,7 @@ mod tests {
     #[test]
     fn a_line_that_is_overwritten_is_shown_without_another() {
         let mut bench = Bench::new();
-        for (written, logged) in [("one\n", "[x] one\n"), ("50 %\r", "[x] 50 %\r\n"), ("100 %\n", "[x] 100 %\n")] {
+        for (written, logged) in [("one\n", "[1] one\n"), ("50 %\r", "[1] 50 %\r\n"), ("100 %\n", "[1] 100 %\n")] {
             bench.wait_until_alone();
             bench.plugin.write_all(written.as_bytes()).unwrap();
             assert_eq!(bench.next_line(), logged);
@@ -195,7 +178,7 @@ mod tests {
         bench.wait_until_alone();
         bench.plugin.write_all(b"75 %\r").unwrap();
         bench.order(Order::Write(b"notice\n".to_vec()));
-        assert_eq!([bench.next_line(), bench.next_line()], ["notice\n", "[x] 75 %\r\n"]);
+        assert_eq!([bench.next_line(), bench.next_line()], ["notice\n", "[1] 75 %\r\n"]);
         bench.finish();
     }
 
@@ -203,17 +186,19 @@ mod tests {
     fn another_pipe_is_heard_beside_it_and_alone_when_it_has_ended() {
         let mut bench = Bench::new();
         bench.wait_until_alone();
-        let mut other = follow(&bench.queue, &bench.epoll, WAKE + 2, "y");
+        let (reader, mut other) = pipe();
+        bench.epoll.add(reader.as_fd(), WAKE + 2).unwrap();
+        bench.queue.lock().unwrap().push(follow(WAKE + 2, 2, Stream::Merged, reader, &LOOK));
         for _ in 0..3 {
             other.write_all(b"there\n").unwrap();
-            assert_eq!(bench.next_line(), "[y] there\n");
+            assert_eq!(bench.next_line(), "[2] there\n");
             bench.plugin.write_all(b"here\n").unwrap();
-            assert_eq!(bench.next_line(), "[x] here\n");
+            assert_eq!(bench.next_line(), "[1] here\n");
         }
         bench.plugin = other;
         bench.wait_until_alone();
         bench.plugin.write_all(b"alone\n").unwrap();
-        assert_eq!(bench.next_line(), "[y] alone\n");
+        assert_eq!(bench.next_line(), "[2] alone\n");
         bench.finish();
     }
 
@@ -226,7 +211,7 @@ mod tests {
             let lines: Vec<String> = (0..1000).map(|number| format!("line {number}\n")).collect();
             bench.plugin.write_all(lines.concat().as_bytes()).unwrap();
             for line in lines {
-                assert_eq!(bench.next_line(), format!("[x] {line}"));
+                assert_eq!(bench.next_line(), format!("[1] {line}"));
             }
         }
         bench.finish();
@@ -239,7 +224,7 @@ mod tests {
         bench.plugin.write_all(b"last").unwrap();
         // Nothing else ends the wait.
         bench.plugin = io::pipe().unwrap().1;
-        assert_eq!(bench.next_line(), "[x] last\n");
+        assert_eq!(bench.next_line(), "[1] last\n");
         bench.finish();
     }
 }

@@ -4,31 +4,41 @@ use super::*;
 use crate::log::frame::Frame;
 use crate::log::sink::tests::sink_that_has_lost_a_line;
 use crate::log::{Source, Stream};
+use crate::notice::tests::LOOK;
 use std::io::{PipeWriter, Write};
 
-const LOOK: Look =
-    Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
-
 /// A pump that goes one step at a time.
-struct Bench {
-    pump: Pump,
+pub struct Bench {
+    pub pump: Pump,
     look: Look,
-    queue: Arc<Mutex<Queue>>,
-    wake: PipeWriter,
-    logged: PipeReader,
+    pub queue: Arc<Mutex<Queue>>,
+    pub wake: PipeWriter,
+    pub logged: PipeReader,
     errors: PipeReader,
     next_token: u64,
 }
 
+/// A pipe whose reading end does not wait.
+pub fn pipe() -> (PipeReader, PipeWriter) {
+    let (pipe, writer) = io::pipe().unwrap();
+    sys::set_nonblocking(pipe.as_fd()).unwrap();
+    (pipe, writer)
+}
+
+/// The order to read this from now on, as the output of a plugin that is called like its number.
+pub fn follow(token: u64, plugin: PluginId, stream: Stream, pipe: PipeReader, look: &Look) -> Order {
+    let name = format!("{plugin}").into();
+    let source = Source { plugin, name, pipe: Arc::new(pipe), stream, counters: Arc::default() };
+    let frame = Frame::new(&source, look);
+    Order::Follow { token, source, frame }
+}
+
 impl Bench {
-    fn new(format: Format) -> Bench {
+    pub fn new(format: Format) -> Bench {
         let look = Look { format, ..LOOK };
         let queue = Arc::new(Mutex::new(Queue::new(look)));
         let (woken, wake) = io::pipe().unwrap();
-        let [(logged, output), (errors, error_output)] = [io::pipe().unwrap(), io::pipe().unwrap()];
-        for reader in [&logged, &errors] {
-            sys::set_nonblocking(reader.as_fd()).unwrap();
-        }
+        let [(logged, output), (errors, error_output)] = [pipe(), pipe()];
         let epoll = Arc::new(Epoll::new().unwrap());
         let mut pump = Pump::new(Arc::clone(&queue), woken, epoll, output.into(), look).unwrap();
         pump.errors = Sink::new(error_output.into(), "error output", look);
@@ -50,20 +60,15 @@ impl Bench {
         if !is_polled {
             self.pump.epoll.add(pipe.as_fd(), token).unwrap();
         }
-        let name = format!("{plugin}").into();
-        let source = Source { plugin, name, pipe: Arc::new(pipe), stream, counters: Arc::default() };
-        let frame = Frame::new(&source, &self.look);
-        self.order(
-            [Order::Follow { token, source, frame }].into_iter().chain(is_polled.then_some(Order::Poll { token })),
-        );
+        let follow = follow(token, plugin, stream, pipe, &self.look);
+        self.order([follow].into_iter().chain(is_polled.then_some(Order::Poll { token })));
         self.pump.carry_out(None);
         token
     }
 
     /// A plugin that it reads, and the token of its pipe.
-    fn plugin(&mut self, plugin: PluginId, stream: Stream, is_polled: bool) -> (u64, PipeWriter) {
-        let (pipe, writer) = io::pipe().unwrap();
-        sys::set_nonblocking(pipe.as_fd()).unwrap();
+    pub fn plugin(&mut self, plugin: PluginId, stream: Stream, is_polled: bool) -> (u64, PipeWriter) {
+        let (pipe, writer) = pipe();
         (self.follow(plugin, stream, pipe, is_polled), writer)
     }
 

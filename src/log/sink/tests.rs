@@ -1,12 +1,10 @@
 //! What is written when, and what becomes of the rest.
 
 use super::*;
+use crate::notice::tests::LOOK;
 use crate::settings::Format;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-
-const LOOK: Look =
-    Look { format: Format::Text, is_quiet: false, is_terminal: false, has_colour: false, label_width: 0 };
 
 fn sink(fd: impl Into<OwnedFd>) -> Sink {
     Sink::new(fd.into(), "output", LOOK)

@@ -267,6 +267,12 @@ impl Supervisor {
             // With what the guard tells comes SIGCONT.
             let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(pause));
             ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
+            let is_known = |id: &PluginId| {
+                let outcome = self.plugins.get(*id).and_then(|plugin| plugin.outcome.as_ref());
+                outcome.is_some_and(|outcome| sys::is_ready(outcome.as_fd(), sys::Interest::Readable))
+            };
+            let started = self.starting.first().map(|(id, _)| *id).filter(is_known);
+            ready.extend(started.map(|id| token::PLUGINS + id as u64));
         }
     }
 

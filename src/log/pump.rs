@@ -173,12 +173,12 @@ impl Pump {
             self.has_epoll = false;
             self.warn(&format!("plugins' output is read by poll(2): epoll_wait: {}", plain(&error)));
         }
-        // epoll(7) can itself be polled, for what it watches.
+        // epoll(7) can itself be polled, for what it watches: for a pipe that nobody knows yet, too, which wakes no other way.
         let polled = self.sources.iter().filter(|(_, followed)| followed.is_polled || !self.has_epoll);
         let (mut tokens, mut fds): (Vec<u64>, Vec<_>) =
             polled.map(|(token, followed)| (token, followed.source.pipe.as_fd())).unzip();
-        tokens.push(WAKE);
-        fds.push(if self.has_epoll { self.epoll.as_fd() } else { self.woken.as_fd() });
+        tokens.extend([WAKE; 2]);
+        fds.extend([self.epoll.as_fd(), self.woken.as_fd()]);
         ready.clear();
         match sys::wait_any_readable(&fds, timeout) {
             Ok(is_ready) => {

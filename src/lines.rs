@@ -297,15 +297,36 @@ mod tests {
             ("10%", "\n\n", &["10%", ""]),
             ("a\n", "\n", &["a", ""]),
         ] {
-            let mut splitter = Splitter::default();
-            let mut found = Vec::new();
-            let mut emit = |bytes: &[u8], _| found.push(String::from_utf8_lossy(bytes).into_owned());
-            splitter.feed(before.as_bytes(), &mut emit);
-            splitter.show(&mut emit);
-            splitter.feed(b"", &mut emit);
-            splitter.feed(after.as_bytes(), &mut emit);
-            splitter.finish(&mut emit);
-            assert_eq!(found, expected, "{before:?} {after:?}");
+            let (mut taken, mut copied) = (Vec::new(), Vec::new());
+            feed_and_show(before, after, &mut |line: &[u8], _| taken.push(line.to_vec()));
+            feed_and_show(before, after, &mut Copying(|line: &[u8]| copied.push(line.to_vec())));
+            let expected: Vec<&[u8]> = expected.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(taken, expected, "{before:?} {after:?}");
+            assert_eq!(copied, expected, "{before:?} {after:?}, copied");
+        }
+    }
+
+    fn feed_and_show(before: &str, after: &str, lines: &mut impl Lines) {
+        let mut splitter = Splitter::default();
+        splitter.feed(before.as_bytes(), lines);
+        splitter.show(lines);
+        splitter.feed(b"", lines);
+        splitter.feed(after.as_bytes(), lines);
+        splitter.finish(lines);
+    }
+
+    /// Lines that are copied where they can be.
+    struct Copying<F>(F);
+
+    impl<F: FnMut(&[u8])> Lines for Copying<F> {
+        fn take(&mut self, line: &[u8], _: Piece) {
+            (self.0)(line);
+        }
+
+        fn copy(&mut self, bytes: &[u8]) -> Option<usize> {
+            let end = newline(bytes)?;
+            (self.0)(without_carriage_return(&bytes[..end]));
+            Some(end)
         }
     }
 

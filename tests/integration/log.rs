@@ -88,25 +88,41 @@ fn what_finds_no_room_until_the_end_is_counted_to_the_line() {
 }
 
 #[test]
-fn what_a_torn_notice_was_to_tell_is_counted_at_the_end() {
+fn what_a_torn_notice_was_to_tell_is_told_when_there_is_room_again_or_at_the_end() {
     let plugin = "#!/usr/bin/perl\n$| = 1;\nmy $n = 0;\n\
                   until (-e 'go') { print 'line ', $n++, \"\\n\"; select undef, undef, undef, 0.002; }\n\
                   open F, '>', 'count'; print F \"$n\\n\";\n";
-    let sandbox = Sandbox::with([("all_x.pl", plugin)]);
-    let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
-    let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --quiet plugins";
-    let running = sandbox.command("bash", ["-c", script]).stdout(log).start();
-    wait_for("the disk is full", || running.stderr().contains("File too large"));
-    // Room for the rest of a record, and for the beginning of a notice.
-    limit_file_size(running.pid(), "--fsize=4130:");
-    wait_for("it is full again", || sandbox.read("log").len() == 4130);
-    sandbox.write("go", "");
-    let done = running.wait();
-    assert_eq!(done.status.code(), Some(1));
-    let log = sandbox.read("log");
-    assert!(log.lines().last().is_some_and(|line| "[launcher] warning: ".starts_with(&line[..14])), "{log}");
-    let lost = sandbox.read("count").trim().parse::<usize>().expect("a number") - log.matches("] line ").count();
-    assert!(done.stderr.ends_with(&format!(": lines lost at the end: {lost}\n")), "{lost}: {}", done.stderr);
+    for gets_room in [false, true] {
+        let sandbox = Sandbox::with([("all_x.pl", plugin)]);
+        let log = OpenOptions::new().create(true).append(true).open(sandbox.path("log")).expect("a log");
+        let script = "ulimit -S -f 4; exec \"$LAUNCHER\" run --quiet plugins";
+        let running = sandbox.command("bash", ["-c", script]).stdout(log).start();
+        wait_for("the disk is full", || running.stderr().contains("File too large"));
+        // Room for the rest of a record, and for the beginning of a notice.
+        limit_file_size(running.pid(), "--fsize=4130:");
+        wait_for("it is full again", || sandbox.read("log").len() == 4130);
+        if gets_room {
+            limit_file_size(running.pid(), "--fsize=1000000:");
+            wait_for("it is told", || sandbox.read("log").matches(" lines lost: ").count() == 2);
+        }
+        sandbox.write("go", "");
+        let done = running.wait();
+        assert_eq!(done.status.code(), Some(1));
+        let log = sandbox.read("log");
+        let is_notice = |line: &str| line.starts_with("[launcher] warning: ") && line.ends_with("lost: File too large");
+        let number = |line: &str| line.split(' ').nth(2).and_then(|word| word.parse::<usize>().ok());
+        let told: usize = log.lines().filter(|line| is_notice(line)).filter_map(number).sum();
+        let count = sandbox.read("count").trim().parse::<usize>().expect("a number");
+        let lost = count - told - log.lines().filter(|line| line.starts_with("[all_x.pl] line ")).count();
+        if gets_room {
+            assert_eq!(lost, 0, "{log}");
+            let is_whole = |line: &str| line.starts_with("[all_x.pl] line ") || is_notice(line);
+            assert!(log.lines().all(is_whole) && !done.stderr.contains("at the end"), "{log}{}", done.stderr);
+        } else {
+            assert!(log.lines().last().is_some_and(|line| "[launcher] warning: ".starts_with(&line[..14])), "{log}");
+            assert!(done.stderr.ends_with(&format!(": lines lost at the end: {lost}\n")), "{lost}: {}", done.stderr);
+        }
+    }
 }
 
 #[test]

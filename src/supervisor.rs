@@ -32,7 +32,7 @@ use crate::link::Report;
 use crate::log::{Log, PluginId};
 use crate::notice::{Notice, ReloadCounts};
 use crate::settings::Settings;
-use crate::sys::{self, Epoll, Pid, SignalState, Signals, Variable};
+use crate::sys::{self, Epoll, Interest, Outcome, Pid, SignalState, Signals, Variable};
 use crate::watch::{Changes, Watch};
 use job::Job;
 use lifecycle::{Event, State};
@@ -266,14 +266,22 @@ impl Supervisor {
             let pause = timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE));
             // With what the guard tells comes SIGCONT.
             let _ = sys::wait_readable([Some(self.signals.as_fd())], Some(pause));
-            ready.extend([token::SIGNALS, token::LINK, token::LOADER]);
-            let is_known = |id: &PluginId| {
-                let outcome = self.plugins.get(*id).and_then(|plugin| plugin.outcome.as_ref());
-                outcome.is_some_and(|outcome| sys::is_ready(outcome.as_fd(), sys::Interest::Readable))
-            };
-            let started = self.starting.first().map(|(id, _)| *id).filter(is_known);
-            ready.extend(started.map(|id| token::PLUGINS + id as u64));
+            ready.extend(self.tokens());
         }
+    }
+
+    /// The tokens of all that may have news. What a program's exec came to is waited for by who takes it.
+    fn tokens(&self) -> Vec<u64> {
+        let is_known = |outcome: &Outcome| sys::is_ready(outcome.as_fd(), Interest::Readable);
+        let mut tokens = vec![token::SIGNALS, token::LINK, token::LOADER, token::WATCH, token::CONTROL];
+        tokens.extend(self.server.iter().flat_map(Server::tokens_of_clients));
+        if self.job.as_ref().and_then(|job| job.outcome.as_ref()).is_some_and(is_known) {
+            tokens.push(token::PROGRAM);
+        }
+        let outcome = |id: PluginId| self.plugins.get(id).and_then(|plugin| plugin.outcome.as_ref());
+        let started = self.starting.first().map(|(id, _)| *id).filter(|id| outcome(*id).is_some_and(is_known));
+        tokens.extend(started.map(|id| token::PLUGINS + id as u64));
+        tokens
     }
 
     /// Takes the news that a token stands for.

@@ -128,6 +128,11 @@ impl Server {
         self.opens = if is_open { None } else { Some(Instant::now() + PAUSE) };
     }
 
+    /// The tokens of all clients.
+    pub fn tokens_of_clients(&self) -> Vec<u64> {
+        self.clients.numbers().into_iter().map(|id| self.tokens + id).collect()
+    }
+
     /// Goes on with the client of this token; what it asks, once that is whole.
     pub fn go_on(&mut self, token: u64, epoll: &Epoll) -> Option<Asked> {
         let id = token.checked_sub(self.tokens)?;

@@ -1,6 +1,7 @@
 //! Where a filter of system calls denies one.
 
 use crate::sandbox::{LAUNCHER, Sandbox};
+use std::os::unix::process::ExitStatusExt;
 
 /// Denies the system call of the number that comes first, as kernels that have none of it do, and runs the rest of its
 /// arguments.
@@ -33,6 +34,15 @@ fn where_one_way_of_waiting_is_denied_there_is_another() {
         assert_eq!(done.status.code(), Some(0), "{denied}: {}", done.stderr);
         assert!(done.text().contains("[all_x.sh] here\n") && done.text().ends_with("] stopped\n"), "{}", done.text());
         sandbox.plugin("all_y.sh", "#!/bin/sh\necho ready\nexec sleep 1000\n");
+        let running = run(&["--watch", "--control", "socket", "plugins", "--", "sleep", "1000"]);
+        running.wait_for_stdout("[all_y.sh] ready");
+        let asked = sandbox.launcher(["status", "--control", "socket", "all_y.sh"]).output();
+        assert_eq!(asked.status.code(), Some(0), "{denied}: {}", asked.stderr);
+        sandbox.plugin("all_z.sh", "#!/bin/sh\necho seen\n");
+        running.wait_for_stdout("[all_z.sh] seen");
+        std::fs::remove_file(sandbox.path("plugins/all_z.sh")).expect("the plugin is there");
+        running.signal("TERM");
+        assert_eq!(running.wait().status.signal(), Some(15), "{denied}");
         let done = run(&["--quiet", "plugins", "--", "sh", "-c", "sleep 0.1; exit 7"]).wait();
         assert_eq!(done.status.code(), Some(7), "{denied}: PROGRAM's own");
         let running = run(&["plugins"]);

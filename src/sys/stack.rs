@@ -16,7 +16,7 @@ pub struct Stack(*mut c_void);
 static SPARE: [AtomicPtr<c_void>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
 
 impl Stack {
-    /// In bytes. A child needs a few hundred.
+    /// In bytes. A child needs a few hundred, the witness with its words and its memory some six thousand.
     const SIZE: usize = 16 * 1024;
 
     pub fn new() -> io::Result<Stack> {

@@ -91,11 +91,7 @@ fn a_program_that_goes_on_before_the_launcher_has_stopped_as_well_keeps_it_runni
     sandbox::send("CONT", &[program]);
     wait_for("the launcher goes on", || !is_stopped(guard));
     // It hears of the stop when that is over already.
-    sandbox::send("STOP", &[guard]);
-    wait_for("the guard is held", || is_stopped(guard));
-    sandbox::send("TSTP", &[program]);
-    wait_for("the program is stopped", || is_stopped(program));
-    processes::wait_for_sleep("the supervisor has told of it", &[supervisor]);
+    stop_behind_the_guard(guard, supervisor, program);
     sandbox::send("CONT", &[program]);
     running.signal("USR1");
     running.wait_for_stdout("SIGUSR1 1\n");
@@ -104,6 +100,15 @@ fn a_program_that_goes_on_before_the_launcher_has_stopped_as_well_keeps_it_runni
         running.wait_for_stdout(&format!("SIGRTMAX {round}\n"));
     }
     assert_eq!(running.wait().status.code(), Some(5));
+}
+
+/// Stops PROGRAM, of which the guard, which is held, has been told and has yet to hear.
+fn stop_behind_the_guard(guard: u32, supervisor: u32, program: u32) {
+    sandbox::send("STOP", &[guard]);
+    wait_for("the guard is held", || is_stopped(guard));
+    sandbox::send("TSTP", &[program]);
+    wait_for("the program is stopped", || is_stopped(program));
+    processes::wait_for_sleep("the supervisor has told of it", &[supervisor]);
 }
 
 #[test]
@@ -115,11 +120,7 @@ fn a_launcher_whose_supervisor_is_gone_does_not_stop_with_the_program() {
     let (guard, supervisor) = (running.pid(), running.supervisor());
     let program = processes::child_named(supervisor, "python3");
     // It hears of the stop together with the end.
-    sandbox::send("STOP", &[guard]);
-    wait_for("the guard is held", || is_stopped(guard));
-    sandbox::send("TSTP", &[program]);
-    wait_for("the program is stopped", || is_stopped(program));
-    processes::wait_for_sleep("the supervisor has told of it", &[supervisor]);
+    stop_behind_the_guard(guard, supervisor, program);
     sandbox::send("KILL", &[supervisor]);
     assert_eq!(running.wait().status.code(), Some(137));
     sandbox.assert_nothing_left(Duration::ZERO);

@@ -43,12 +43,9 @@ pub fn complain(problem: &str) -> bool {
         Some(Ok(own)) => own.as_fd(),
         Some(Err(_)) | None => stderr.as_fd(),
     };
-    let mut rest = &line[..];
-    while let Ok(count @ 1..) = sys::write(fd, rest) {
-        rest = &rest[count..];
+    let taken = sys::write_most(fd, &line);
+    if taken > 0 {
+        IS_TORN.store(taken < line.len(), Ordering::Relaxed);
     }
-    if rest.len() < line.len() {
-        IS_TORN.store(!rest.is_empty(), Ordering::Relaxed);
-    }
-    rest.is_empty()
+    taken == line.len()
 }

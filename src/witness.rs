@@ -143,10 +143,9 @@ fn answer(guard: BorrowedFd<'_>, seen: &mut Seen, program: &mut Option<OwnedFd>)
         *program = sys::pidfd_open(pid).ok();
     }
     seen.answer(words, Instant::now());
-    let mut rest = words.as_flattened();
-    while !rest.is_empty() {
-        let count = sys::write(guard, rest)?;
-        rest = rest.get(count..).unwrap_or_default();
+    let answers = words.as_flattened();
+    if sys::write_most(guard, answers) < answers.len() {
+        return Err(io::ErrorKind::WriteZero.into());
     }
     Ok(())
 }

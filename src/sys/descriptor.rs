@@ -66,6 +66,15 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     unsafe { call(raw::WRITE, arguments) }.map_err(io::Error::from_raw_os_error)
 }
 
+/// Writes until all is taken or a write takes nothing, and returns how much was. As [`read`], it leaves `errno` alone.
+pub fn write_most(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Ok(count @ 1..) = write(fd, rest) {
+        rest = super::slice::tail(rest, count);
+    }
+    bytes.len() - rest.len()
+}
+
 /// Writes what can be written without waiting (pwritev2(2), RWF_NOWAIT), as pipes and sockets let us.
 ///
 /// # Errors

@@ -15,8 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where a record of the log in JSON shows its time.
-pub const TIME: Range<usize> = 9..33;
+/// How a record of the log in JSON begins: with its time, at that place.
+pub const TIME_BEGINS: &[u8] = b"{\"time\":\"";
+pub const TIME: Range<usize> = TIME_BEGINS.len()..TIME_BEGINS.len() + size_of::<timestamp::Timestamp>();
 
 /// How records are written.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use crate::columns::columns;
 use crate::escape;
 use crate::lines::copy::{self, Newline, Special};
 use crate::lines::{self, Lines, Piece};
-use crate::notice::{Look, TIME};
+use crate::notice::{Look, TIME, TIME_BEGINS};
 use crate::settings::Format;
 use crate::sys::slice::{head, tail, tail_mut};
 use crate::timestamp::Timestamp;
@@ -79,8 +79,6 @@ const COLOURS: [&[u8]; 6] = [b"\x1b[36m", b"\x1b[32m", b"\x1b[35m", b"\x1b[34m",
 const ESCAPES: [u8; 2] = [0x1b, 0x9b];
 /// How a terminal gets its own colours back.
 const RESET: &[u8] = b"\x1b[0m";
-/// How a record in JSON begins: with its time.
-const TIME_BEGINS: &[u8] = b"{\"time\":\"";
 /// How a record ends.
 const TEXT_ENDS: &[u8; 1] = b"\n";
 const JSON_ENDS: &[u8; 3] = b"\"}\n";

@@ -154,6 +154,7 @@ struct Guard {
 struct News {
     signals: bool,
     link: bool,
+    /// It has: PROGRAM has ended.
     program: bool,
     parent: bool,
 }
@@ -178,7 +179,7 @@ impl Guard {
                 self.look_at_parent();
             }
             if news.program {
-                self.look_at_program();
+                self.note_end_of_program();
             }
             if let Some(change) = self.keep_deadlines() {
                 return Ok(self.end(change));
@@ -205,7 +206,8 @@ impl Guard {
             }
             Err(_) => {
                 thread::sleep(timeout.map_or(BLIND_PAUSE, |timeout| timeout.min(BLIND_PAUSE)));
-                News { signals: true, link: true, program: true, parent: true }
+                let program = program.is_some_and(|fd| sys::is_ready(fd, Interest::Readable));
+                News { signals: true, link: true, program, parent: true }
             }
         }
     }
@@ -219,13 +221,11 @@ impl Guard {
         }
     }
 
-    fn look_at_program(&mut self) {
-        let has_ended = |fd: &OwnedFd| sys::is_ready(fd.as_fd(), Interest::Readable);
-        if self.program.take_if(|program| has_ended(program)).is_some() {
-            // The supervisor, whose child it is, may have been stopped.
-            let _ = sys::kill(self.supervisor, signal::CONT);
-            self.begin_stop();
-        }
+    fn note_end_of_program(&mut self) {
+        self.program = None;
+        // The supervisor, whose child it is, may have been stopped.
+        let _ = sys::kill(self.supervisor, signal::CONT);
+        self.begin_stop();
     }
 
     fn take_reports(&mut self) {
@@ -254,12 +254,6 @@ impl Guard {
                 Report::Stopping(rest) => self.kill_supervisor_at = Some(Instant::now() + rest + MARGIN),
                 Report::CannotBegin => self.is_all_left_to_us = true,
             }
-        }
-    }
-
-    fn dismiss_witness(&self) {
-        if let Some(witness) = &self.witness {
-            witness.dismiss();
         }
     }
 
@@ -324,7 +318,7 @@ impl Guard {
     fn end(mut self, change: Change) -> u8 {
         // Its last words may be there still.
         self.take_reports();
-        self.dismiss_witness();
+        self.witness.iter().for_each(Witness::dismiss);
         let status = match change {
             Change::Exited(status) => {
                 self.see_witness_go();

@@ -97,10 +97,11 @@ fn escaped(bytes: &[u8], marked: &[u8], is_all_shown: bool, out: &mut Vec<u8>) {
             }
         }
         for &byte in chunk.invalid() {
-            match byte {
-                // A control character to a terminal that does not read UTF-8.
-                _ if is_all_shown || byte <= 0x9f => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-                _ => out.push(byte),
+            // Up to 0x9f it is a control character to a terminal that does not read UTF-8.
+            if is_all_shown || byte <= 0x9f {
+                out.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+            } else {
+                out.push(byte);
             }
         }
     }

@@ -38,8 +38,7 @@ pub struct Settings {
     pub parent: ParentPid,
     /// The number of a descriptor whose end of file means that the parent is gone.
     pub parent_fd: Option<i32>,
-    /// The socket on which requests are answered, where the file names it.
-    /// The control socket, and the place that names it.
+    /// The socket on which requests are answered, where the file names it, and that place.
     pub control: Option<(PathBuf, String)>,
     /// Whether a change of what was read is a reload.
     pub is_watching: bool,

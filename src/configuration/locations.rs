@@ -155,10 +155,13 @@ fn list(
 
 /// What is said of LOCATION arguments of which LMCache in PROGRAM would start plugins, too.
 pub(super) fn started_twice(ours: &[Location], theirs: &[Location]) -> Vec<String> {
+    // Where there is nothing to compare with no file system is asked: one may not answer.
+    if theirs.is_empty() {
+        return Vec::new();
+    }
     let canonical = |location: &Location| location.path.canonicalize().ok();
     let theirs: Vec<_> = theirs.iter().filter_map(|their| Some((canonical(their)?, their))).collect();
-    // Where there is nothing to compare with no file system is asked: one may not answer.
-    let twice = ours.iter().filter(|_| !theirs.is_empty()).filter_map(|our| {
+    let twice = ours.iter().filter_map(|our| {
         let path = canonical(our)?;
         let (_, their) = theirs.iter().find(|(their, _)| path.starts_with(their) || their.starts_with(&path))?;
         let (our, place) = (quoted(&our.path), their.place.as_deref().unwrap_or_default());

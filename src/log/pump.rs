@@ -254,7 +254,8 @@ impl Pump {
 
     /// Reads once from one source and batches the lines.
     fn read(&mut self, token: u64) {
-        match self.read_into_input(token, &self.time.clone()) {
+        let time = self.time;
+        match self.read_into_input(token, &time) {
             Got::Bytes(count) => {
                 let input = std::mem::take(&mut self.input);
                 let read = Pending { token, bytes: &input[..count] };
